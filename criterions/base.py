@@ -1,0 +1,154 @@
+"""What every criterion shares: the batch, the length loss, exact normalisation and logging."""
+
+# No `from __future__ import annotations` here: fairseq's dataclass parser needs types, not strings.
+import math
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Dict, List, NamedTuple, Tuple
+
+import torch
+from fairseq.criterions import FairseqCriterion
+from fairseq.dataclass import FairseqDataclass
+from fairseq.logging import metrics
+from torch import Tensor
+
+from nat_plugin.canvas.masking import length_mask
+from nat_plugin.errors import UserError
+
+
+class Predict(str, Enum):
+    """What the word loss is about."""
+
+    masks = "masks"
+    all = "all"
+
+
+@dataclass
+class NatCriterionConfig(FairseqDataclass):
+    """Options of every non-autoregressive criterion."""
+
+    label_smoothing: float = field(default=0.0, metadata={"help": "ε; the papers use .1, and .01 for CTC"})
+    length_loss_weight: float = field(default=0.1, metadata={"help": "weight of the length loss, one term a sentence"})
+    predict: Predict = field(
+        default=Predict.masks,
+        metadata={"help": "what the loss is about: the masked slots, or all (Ghazvininejad et al. 2020, §3.3)"},
+    )
+
+
+class TargetBatch(NamedTuple):
+    """Targets [B, n] without end of sentence, padded, and their lengths [B]."""
+
+    tokens: Tensor
+    lengths: Tensor
+
+
+class WordLoss(NamedTuple):
+    """The word loss of each sentence.
+
+    Attributes:
+        costs: [B], nats, with gradient.
+        units: [B], how many target tokens each sentence's cost is about: what the loss is averaged over.
+        statistics: named sums over the batch, for the log.
+    """
+
+    costs: Tensor
+    units: Tensor
+    statistics: Dict[str, Tensor]
+
+
+def target_batch(target: Tensor, pad_idx: int) -> TargetBatch:
+    """Split fairseq's ``sample["target"]`` (right-padded, with end of sentence) into tokens and lengths."""
+    lengths = target.ne(pad_idx).sum(1) - 1
+    tokens = target[:, :-1] if target.size(1) > 1 else torch.full_like(target, pad_idx)
+    return TargetBatch(tokens.masked_fill(~length_mask(lengths, tokens.size(1)), pad_idx), lengths)
+
+
+class NatCriterion(FairseqCriterion):
+    """Base class: subclasses define :meth:`word_loss`.
+
+    The trainer divides the sum of all gradients by the sum of all sample sizes, over micro-batches and workers, once.
+    So the loss returned is Σ_s (cost_s + w_len · units_s · length_cost_s), with sample size Σ_s units_s: every target
+    token weighs the same however the batch is cut, and the length loss, one term a sentence, is weighted so that it
+    stays exact.
+    """
+
+    statistics: Tuple[str, ...] = ()
+    """Keys of :attr:`WordLoss.statistics`, the same for every batch."""
+
+    def __init__(self, cfg: NatCriterionConfig, task: Any) -> None:
+        super().__init__(task)
+        if not 0 <= cfg.label_smoothing < 1:
+            raise UserError(f"--label-smoothing must be in [0, 1), not {cfg.label_smoothing}.")
+        if cfg.length_loss_weight < 0:
+            raise UserError(f"--length-loss-weight must be 0 or more, not {cfg.length_loss_weight}.")
+        if not hasattr(task, "blank_idx"):
+            raise UserError(
+                f"--criterion {cfg._name} trains non-autoregressive models: use it with --task nat_translation and "
+                "--arch cmlm or another of ours."
+            )
+        self.cfg = cfg
+        self.blank_idx = task.blank_idx
+
+    @classmethod
+    def build_criterion(cls, cfg: Any, task: Any) -> "NatCriterion":
+        return cls(cfg, task)
+
+    def word_loss(self, output: Any, targets: TargetBatch) -> WordLoss:
+        """The cost of each sentence's words, given the model's output."""
+        raise NotImplementedError
+
+    def forward(self, model: Any, sample: Dict[str, Any], reduce: bool = True) -> Tuple[Tensor, Tensor, Dict[str, Any]]:
+        """Loss, sample size and log of one micro-batch, as fairseq wants them."""
+        targets = target_batch(sample["target"], self.padding_idx)
+        output = model(
+            src_tokens=sample["net_input"]["src_tokens"],
+            src_lengths=sample["net_input"]["src_lengths"],
+            targets=targets.tokens,
+            target_lengths=targets.lengths,
+            sentence_ids=sample["id"],
+        )
+        words = self.word_loss(output, targets)
+        length_costs = torch.nn.functional.cross_entropy(
+            output.length_logits.float(), output.length_classes, reduction="none"
+        )
+        losses = words.costs + self.cfg.length_loss_weight * words.units * length_costs
+        length_hits = output.length_logits.detach().argmax(1).eq(output.length_classes)
+        sample_size = words.units.sum()
+        log = {
+            "loss": losses.detach().sum(),
+            "word_loss": words.costs.detach().sum(),
+            "length_loss": length_costs.detach().sum(),
+            "length_hits": length_hits.sum().float(),
+            "ntokens": targets.lengths.sum().float(),
+            "nsentences": float(targets.lengths.numel()),
+            "sample_size": sample_size.detach().float(),
+            **{key: words.statistics[key].detach().float() for key in self.statistics},
+        }
+        return (losses.sum() if reduce else losses), sample_size, log
+
+    @classmethod
+    def reduce_metrics(cls, logging_outputs: List[Dict[str, Any]]) -> None:
+        """Aggregate the logs of all micro-batches and workers. Losses are in bits, as everywhere in fairseq."""
+        total = sum_logs(logging_outputs)
+        units, sentences = total["sample_size"], total["nsentences"]
+        if units:
+            metrics.log_scalar("loss", total["loss"] / units / math.log(2), units, round=3)
+            metrics.log_scalar("word_loss", total["word_loss"] / units / math.log(2), units, round=3)
+        if sentences:
+            metrics.log_scalar("length_loss", total["length_loss"] / sentences / math.log(2), sentences, round=3)
+            metrics.log_scalar("length_accuracy", total["length_hits"] / sentences, sentences, round=3)
+        cls.reduce_statistics(total)
+
+    @classmethod
+    def reduce_statistics(cls, total: Dict[str, float]) -> None:
+        """Log what is the criterion's own, from the summed logs."""
+
+    @staticmethod
+    def logging_outputs_can_be_summed() -> bool:
+        return True
+
+
+def sum_logs(logging_outputs: List[Dict[str, Any]]) -> Dict[str, float]:
+    """Σ of each key over the logs."""
+    keys = logging_outputs[0].keys() if logging_outputs else ()
+    return {key: float(sum(log.get(key, 0) for log in logging_outputs)) for key in keys}

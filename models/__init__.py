@@ -1,0 +1,1 @@
+"""The composable non-autoregressive transformer and its presets."""

@@ -1,0 +1,270 @@
+"""The one model: encoder, length predictor, decoder over a canvas. Methods are options, presets are names."""
+
+# No `from __future__ import annotations` here: fairseq's dataclass parser needs types, not strings.
+from argparse import Namespace
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Dict, NamedTuple, Tuple
+
+import torch
+from fairseq.dataclass import FairseqDataclass
+from fairseq.models import BaseFairseqModel
+from fairseq.models.transformer import TransformerConfig, TransformerEncoderBase
+from fairseq.modules.transformer_sentence_encoder import init_bert_params
+from omegaconf import II
+from torch import Tensor, nn
+
+from nat_plugin.canvas.lengths import build_canvas
+from nat_plugin.canvas.masking import full_mask, uniform_mask
+from nat_plugin.errors import UserError
+from nat_plugin.models.length_predictor import LengthPredictor
+from nat_plugin.models.nat_decoder import NatDecoder
+from nat_plugin.symbols import MASK
+
+
+class Masking(str, Enum):
+    """Which target tokens training hides from the decoder."""
+
+    uniform = "uniform"
+    full = "full"
+
+
+class Initialisation(str, Enum):
+    """How the weights begin."""
+
+    bert = "bert"
+    xavier = "xavier"
+
+
+class Positions(str, Enum):
+    """Position embeddings."""
+
+    learned = "learned"
+    sinusoidal = "sinusoidal"
+
+
+class ShareEmbeddings(str, Enum):
+    """Which embedding matrices are one."""
+
+    all = "all"
+    decoder = "decoder"
+    none = "none"
+
+
+@dataclass
+class NatTransformerConfig(FairseqDataclass):
+    """Every option of the model; the defaults are transformer-base as in Ghazvininejad et al. 2020, §4.1."""
+
+    masking: Masking = field(
+        default=Masking.uniform,
+        metadata={"help": "what training hides of the target: a uniform number of tokens (CMLM), or all of them"},
+    )
+    init: Initialisation = field(
+        default=Initialisation.bert, metadata={"help": "weights from N(0, .02) as BERT's, or fairseq's own"}
+    )
+    positions: Positions = field(default=Positions.learned, metadata={"help": "position embeddings"})
+    share_embeddings: ShareEmbeddings = field(
+        default=ShareEmbeddings.all,
+        metadata={"help": "one matrix for source, target and output; for target and output; or three"},
+    )
+    max_length_offset: int = field(
+        default=256, metadata={"help": "largest difference of target and source length that the length predictor knows"}
+    )
+    encoder_embed_dim: int = field(default=512, metadata={"help": "encoder width"})
+    encoder_ffn_embed_dim: int = field(default=2048, metadata={"help": "encoder feed-forward width"})
+    encoder_layers: int = field(default=6, metadata={"help": "encoder layers"})
+    encoder_attention_heads: int = field(default=8, metadata={"help": "encoder attention heads"})
+    encoder_normalize_before: bool = field(default=False, metadata={"help": "layer norm before each encoder block"})
+    decoder_embed_dim: int = field(default=512, metadata={"help": "decoder width"})
+    decoder_ffn_embed_dim: int = field(default=2048, metadata={"help": "decoder feed-forward width"})
+    decoder_layers: int = field(default=6, metadata={"help": "decoder layers"})
+    decoder_attention_heads: int = field(default=8, metadata={"help": "decoder attention heads"})
+    decoder_normalize_before: bool = field(default=False, metadata={"help": "layer norm before each decoder block"})
+    dropout: float = field(default=0.3, metadata={"help": "dropout probability"})
+    attention_dropout: float = field(default=0.0, metadata={"help": "dropout of the attention weights"})
+    activation_dropout: float = field(default=0.0, metadata={"help": "dropout after the feed-forward activation"})
+    activation_fn: str = field(default="relu", metadata={"help": "feed-forward activation, as fairseq names it"})
+    max_source_positions: int = II("task.max_source_positions")
+    max_target_positions: int = II("task.max_target_positions")
+    seed: int = II("common.seed")
+
+
+class NatOutput(NamedTuple):
+    """What a training pass returns; all tensors.
+
+    Attributes:
+        logits: [B, m, V], columns beyond a sentence's length mean nothing.
+        masked: [B, m] bool, the slots that the decoder did not see.
+        length_logits: [B, C].
+        length_classes: [B] int64, the true class.
+    """
+
+    logits: Tensor
+    masked: Tensor
+    length_logits: Tensor
+    length_classes: Tensor
+
+
+class NatTransformerModel(BaseFairseqModel):
+    """A non-autoregressive transformer (no loss inside: criterions bring their own alignment)."""
+
+    def __init__(
+        self,
+        cfg: NatTransformerConfig,
+        encoder: TransformerEncoderBase,
+        decoder: NatDecoder,
+        symbols: "CanvasSymbols",
+    ) -> None:
+        super().__init__()
+        self.cfg = cfg
+        self.encoder = encoder
+        self.decoder = decoder
+        self.length_predictor = LengthPredictor(cfg.encoder_embed_dim, cfg.max_length_offset)
+        self.symbols = symbols
+        self.num_updates = 0
+        if cfg.init == "bert":
+            self.apply(init_bert_params)
+
+    @classmethod
+    def build_model(cls, cfg: NatTransformerConfig, task: Any) -> "NatTransformerModel":
+        if MASK not in task.target_dictionary:
+            raise UserError(
+                f"this model needs <mask> in the dictionary, which task {task.cfg._name} does not add: "
+                "use --task nat_translation."
+            )
+        transformer = _transformer_config(cfg)
+        encoder_embedding, decoder_embedding = _embeddings(cfg, task.source_dictionary, task.target_dictionary)
+        encoder = TransformerEncoderBase(transformer, task.source_dictionary, encoder_embedding)
+        decoder = NatDecoder(transformer, task.target_dictionary, decoder_embedding)
+        return cls(cfg, encoder, decoder, CanvasSymbols.of(task.target_dictionary))
+
+    def set_num_updates(self, num_updates: int) -> None:
+        super().set_num_updates(num_updates)
+        self.num_updates = num_updates
+
+    def max_positions(self) -> Tuple[int, int]:
+        """Longest source, and longest target with its end marker."""
+        return (self.encoder.max_positions(), self.decoder.max_positions())
+
+    @property
+    def max_slots(self) -> int:
+        """The longest canvas: every position but the end marker's."""
+        return int(self.decoder.max_positions()) - 1
+
+    def prepare_for_inference_(self, cfg: Any) -> None:
+        """As fairseq's, but never with its shared-key trick for beams: it would mix up the sentences of a batch."""
+        self.make_generation_fast_(beamable_mm_beam_size=None, need_attn=False)
+
+    def forward(
+        self,
+        src_tokens: Tensor,
+        src_lengths: Tensor,
+        targets: Tensor,
+        target_lengths: Tensor,
+        sentence_ids: Tensor,
+    ) -> NatOutput:
+        """One training pass over a canvas of gold length.
+
+        Args:
+            src_tokens: [B, S], with end of sentence.
+            src_lengths: [B].
+            targets: [B, m], without end of sentence; padding beyond ``target_lengths``.
+            target_lengths: [B].
+            sentence_ids: [B], for reproducible masks.
+        """
+        width = targets.size(1)
+        if self.cfg.masking == "uniform":
+            update = self.num_updates if self.training else 0
+            masked = uniform_mask(target_lengths, width, seed=self.cfg.seed, update=update, sentence_ids=sentence_ids)
+        else:
+            masked = full_mask(target_lengths, width)
+        slots = targets.masked_fill(masked, self.symbols.mask)
+        encoder_out = self.encode(src_tokens, src_lengths)
+        return NatOutput(
+            logits=self.decode_canvas(slots, target_lengths, encoder_out),
+            masked=masked,
+            length_logits=self.length_logits(encoder_out),
+            length_classes=self.length_predictor.classes(target_lengths, _real_lengths(encoder_out)),
+        )
+
+    def encode(self, src_tokens: Tensor, src_lengths: Tensor) -> Dict[str, Any]:
+        """The encoder's output, in fairseq's form."""
+        encoder_out: Dict[str, Any] = self.encoder(src_tokens, src_lengths=src_lengths)
+        return encoder_out
+
+    def length_logits(self, encoder_out: Dict[str, Any]) -> Tensor:
+        """Logits over length classes: [B, C]."""
+        logits: Tensor = self.length_predictor(encoder_out["encoder_out"][0], encoder_out["encoder_padding_mask"][0])
+        return logits
+
+    def candidate_lengths(self, encoder_out: Dict[str, Any], count: int) -> Tensor:
+        """The ``count`` most probable target lengths of each sentence, best first: [B, count] int64."""
+        lengths, _ = self.length_predictor.most_probable(
+            self.length_logits(encoder_out), _real_lengths(encoder_out), count, self.max_slots
+        )
+        return lengths
+
+    def decode_canvas(self, slots: Tensor, lengths: Tensor, encoder_out: Dict[str, Any]) -> Tensor:
+        """Logits [B, m, V] of a canvas whose slots hold the tokens ``slots`` [B, m], ``lengths`` [B] of them real."""
+        canvas = build_canvas(slots, lengths, pad_idx=self.symbols.pad, eos_idx=self.symbols.eos)
+        logits: Tensor = self.decoder(canvas, encoder_out)
+        return logits
+
+
+class CanvasSymbols(NamedTuple):
+    """Ids of the symbols that a canvas is built from."""
+
+    pad: int
+    eos: int
+    mask: int
+
+    @classmethod
+    def of(cls, dictionary: Any) -> "CanvasSymbols":
+        return cls(dictionary.pad(), dictionary.eos(), dictionary.index(MASK))
+
+
+def _real_lengths(encoder_out: Dict[str, Any]) -> Tensor:
+    """Source lengths [B] without end of sentence."""
+    return (~encoder_out["encoder_padding_mask"][0]).sum(1) - 1
+
+
+def _transformer_config(cfg: NatTransformerConfig) -> TransformerConfig:
+    learned = cfg.positions == "learned"
+    flat = (
+        {key: getattr(cfg, key) for key in cfg.__dataclass_fields__} if not hasattr(cfg, "items") else dict(cfg.items())
+    )
+    return TransformerConfig.from_namespace(
+        Namespace(
+            **flat,
+            encoder_learned_pos=learned,
+            decoder_learned_pos=learned,
+            share_decoder_input_output_embed=cfg.share_embeddings != "none",
+            decoder_output_dim=cfg.decoder_embed_dim,
+            decoder_input_dim=cfg.decoder_embed_dim,
+        )
+    )
+
+
+def _embeddings(cfg: NatTransformerConfig, source: Any, target: Any) -> Tuple[nn.Embedding, nn.Embedding]:
+    decoder = _embedding(len(target), cfg.decoder_embed_dim, target.pad())
+    if cfg.share_embeddings != "all":
+        return _embedding(len(source), cfg.encoder_embed_dim, source.pad()), decoder
+    if source != target:
+        raise UserError(
+            "--share-embeddings all needs one joint dictionary, but source and target differ: use "
+            "--share-embeddings decoder, or prepare the data with a joint dictionary."
+        )
+    if cfg.encoder_embed_dim != cfg.decoder_embed_dim:
+        raise UserError(
+            f"--share-embeddings all needs --encoder-embed-dim ({cfg.encoder_embed_dim}) and --decoder-embed-dim "
+            f"({cfg.decoder_embed_dim}) to be equal."
+        )
+    return decoder, decoder
+
+
+def _embedding(rows: int, dim: int, pad: int) -> nn.Embedding:
+    embedding = nn.Embedding(rows, dim, padding_idx=pad)
+    nn.init.normal_(embedding.weight, mean=0, std=dim**-0.5)
+    with torch.no_grad():
+        embedding.weight[pad].zero_()
+    return embedding

@@ -1,0 +1,66 @@
+"""Named presets: a dataclass with other defaults, and a model class of its own, so that the CLI and Hydra both know it.
+
+(``register_model_architecture`` presets work on the command line only: Hydra ignores them silently.)
+"""
+
+# No `from __future__ import annotations` here: fairseq's dataclass parser needs types, not strings.
+from dataclasses import field, make_dataclass
+from typing import Any, Dict
+
+from fairseq.models import register_model
+
+from nat_plugin.models.nat_transformer import NatTransformerConfig, NatTransformerModel
+
+
+def _size(embed_dim: int, ffn_embed_dim: int, layers: int, heads: int, dropout: float) -> Dict[str, Any]:
+    sides = ("encoder", "decoder")
+    return {
+        **{f"{side}_embed_dim": embed_dim for side in sides},
+        **{f"{side}_ffn_embed_dim": ffn_embed_dim for side in sides},
+        **{f"{side}_layers": layers for side in sides},
+        **{f"{side}_attention_heads": heads for side in sides},
+        "dropout": dropout,
+    }
+
+
+# Huang et al. 2022, Table 10; base is also Ghazvininejad et al. 2020, §4.1
+SIZES: Dict[str, Dict[str, Any]] = {
+    "tiny": _size(128, 512, 3, 4, 0.1),
+    "small": _size(256, 1024, 3, 4, 0.1),
+    "base": _size(512, 2048, 6, 8, 0.3),
+    "big": _size(1024, 4096, 6, 8, 0.3),
+}
+
+
+def preset_config(name: str, overrides: Dict[str, Any]) -> type:
+    """A dataclass like :class:`NatTransformerConfig`, some of whose defaults are replaced.
+
+    Raises:
+        KeyError: an override names no option.
+    """
+    known = NatTransformerConfig.__dataclass_fields__
+    entries = [
+        (key, known[key].type, field(default=value, metadata=dict(known[key].metadata)))
+        for key, value in overrides.items()
+    ]
+    made = make_dataclass(name, entries, bases=(NatTransformerConfig,))
+    made.__module__ = __name__
+    return made
+
+
+def register_preset(name: str, overrides: Dict[str, Any]) -> type:
+    """Register a preset with fairseq under ``name`` and return its model class."""
+    title = "".join(part.capitalize() for part in name.split("_"))
+    model = type(f"{title}Model", (NatTransformerModel,), {"__doc__": f"Preset ``{name}``.", "__module__": __name__})
+    registered: type = register_model(name, dataclass=preset_config(f"{title}Config", overrides))(model)
+    return registered
+
+
+# CMLM, Ghazvininejad et al. 2019; plain `cmlm` is the base size
+PRESETS: Dict[str, Dict[str, Any]] = {
+    "cmlm": SIZES["base"],
+    **{f"cmlm_{size}": options for size, options in SIZES.items()},
+}
+
+for _name, _overrides in PRESETS.items():
+    register_preset(_name, _overrides)

@@ -1,0 +1,1 @@
+"""How a canvas becomes a sentence."""

@@ -1,0 +1,59 @@
+"""From slots to tokens: what is dropped, what is merged, and what the score is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class FinalTokens(NamedTuple):
+    """Tokens that stay, moved to the front.
+
+    Attributes:
+        tokens: [B, m] int64, padded.
+        scores: [B, m], their log-probabilities in nats, 0 at padding.
+        lengths: [B] int64.
+    """
+
+    tokens: Tensor
+    scores: Tensor
+    lengths: Tensor
+
+    def mean_scores(self) -> Tensor:
+        """Mean log-probability of the tokens that stay: [B]; -inf where none does."""
+        mean = self.scores.sum(1) / self.lengths.clamp(min=1)
+        return mean.masked_fill(self.lengths == 0, float("-inf"))
+
+
+def finalise(
+    tokens: Tensor, scores: Tensor, lengths: Tensor, *, dropped: Tensor, pad_idx: int, deduplicate: bool = False
+) -> FinalTokens:
+    """Drop the symbols that are no text, and move the others to the front.
+
+    Args:
+        tokens, scores: [B, m], what each slot predicts and its log-probability.
+        lengths: [B], slots of each sentence.
+        dropped: [K] int64, ids that never reach the output (blank, mask, padding, sentence boundaries).
+        deduplicate: then merge runs of one token into its first (Huang et al. 2022).
+    """
+    place = torch.arange(tokens.size(1), device=tokens.device)
+    kept = (place < lengths.unsqueeze(1)) & ~torch.isin(tokens, dropped)
+    final = _to_front(tokens, scores, kept, pad_idx)
+    if deduplicate:
+        repeats = torch.zeros_like(kept)
+        repeats[:, 1:] = final.tokens[:, 1:] == final.tokens[:, :-1]
+        final = _to_front(final.tokens, final.scores, (place < final.lengths.unsqueeze(1)) & ~repeats, pad_idx)
+    return final
+
+
+def _to_front(tokens: Tensor, scores: Tensor, kept: Tensor, pad_idx: int) -> FinalTokens:
+    order = (~kept).to(torch.uint8).argsort(dim=1, stable=True)
+    lengths = kept.sum(1)
+    padding = torch.arange(tokens.size(1), device=tokens.device) >= lengths.unsqueeze(1)
+    return FinalTokens(
+        tokens.gather(1, order).masked_fill(padding, pad_idx),
+        scores.gather(1, order).masked_fill(padding, 0.0),
+        lengths,
+    )

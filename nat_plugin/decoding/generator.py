@@ -1,0 +1,122 @@
+"""The generator that fairseq-generate, fairseq-interactive and ``--eval-bleu`` call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nat_plugin.canvas.lengths import scaled_lengths
+from nat_plugin.decoding.finalising import FinalTokens, finalise
+from nat_plugin.decoding.mask_predict import FilledCanvas, mask_predict
+from nat_plugin.decoding.options import DecodingOptions
+from nat_plugin.errors import UserError
+from nat_plugin.symbols import BLANK, MASK
+
+
+class NatGenerator:
+    """Translates a batch: lengths, canvas, decoder passes, final tokens.
+
+    Args:
+        dictionary: the target dictionary, with ``<mask>`` and ``<blank>``.
+        options: see :class:`DecodingOptions`.
+    """
+
+    def __init__(self, dictionary: Any, options: DecodingOptions) -> None:
+        self.options = options
+        self.pad_idx = dictionary.pad()
+        self.mask_idx = dictionary.index(MASK)
+        self.eos = dictionary.eos()
+        self.never_predicted = torch.tensor([dictionary.bos(), dictionary.pad(), dictionary.eos(), self.mask_idx])
+        self.dropped = torch.cat([self.never_predicted, torch.tensor([dictionary.index(BLANK)])])
+        self.symbols_to_strip_from_output = set(self.dropped.tolist())
+
+    @torch.no_grad()
+    def generate(self, models: list[Any], sample: dict[str, Any], **unused: Any) -> list[list[dict[str, Any]]]:
+        """Translate ``sample`` and return, for each sentence, its hypotheses as fairseq wants them, best first.
+
+        A hypothesis has ``tokens`` (without end of sentence), ``score`` (mean log-probability of those tokens, nats),
+        ``positional_scores``, ``steps`` (decoder passes), and ``history`` when it is asked for.
+
+        Raises:
+            UserError: several models were given.
+        """
+        if len(models) != 1:
+            raise UserError("--path names several checkpoints: average them into one, ensembles are not supported.")
+        model = models[0]
+        model.eval()
+        options = self.options
+        encoder_out = model.encode(sample["net_input"]["src_tokens"], sample["net_input"]["src_lengths"])
+        predicted = model.candidate_lengths(encoder_out, options.length_candidates)
+        batch, candidates = predicted.shape
+        lengths = scaled_lengths(predicted, options.length_multiplier, model.max_slots).flatten()
+        if candidates > 1:
+            index = torch.arange(batch, device=lengths.device).repeat_interleave(candidates)
+            encoder_out = model.encoder.reorder_encoder_out(encoder_out, index)
+
+        def predict(slots: Tensor) -> tuple[Tensor, Tensor]:
+            return self._best_tokens(model.decode_canvas(slots, lengths, encoder_out))
+
+        filled = mask_predict(
+            predict,
+            lengths,
+            mask_idx=self.mask_idx,
+            iterations=options.iterations,
+            stop_when_unchanged=options.stop_when_unchanged,
+            keep_history=options.retain_history,
+        )
+        return self._hypotheses(filled, lengths, batch, candidates)
+
+    def _best_tokens(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """The most probable token of each slot that may stand there, and its log-probability."""
+        logits = logits.float()
+        normalizers = logits.logsumexp(-1)
+        logits.index_fill_(2, self.never_predicted.to(logits.device), float("-inf"))
+        best, tokens = logits.max(-1)
+        return tokens, best - normalizers
+
+    def _finalise(self, tokens: Tensor, scores: Tensor, lengths: Tensor) -> FinalTokens:
+        return finalise(
+            tokens,
+            scores,
+            lengths,
+            dropped=self.dropped.to(tokens.device),
+            pad_idx=self.pad_idx,
+            deduplicate=self.options.deduplicate,
+        )
+
+    def _hypotheses(
+        self, filled: FilledCanvas, lengths: Tensor, batch: int, candidates: int
+    ) -> list[list[dict[str, Any]]]:
+        final = self._finalise(filled.tokens, filled.scores, lengths)
+        mean_scores = final.mean_scores()
+        # a stable order: of equal scores the more probable length wins
+        order = mean_scores.view(batch, candidates).argsort(dim=1, descending=True, stable=True)
+        rows = order + torch.arange(batch, device=order.device).unsqueeze(1) * candidates
+        chosen = rows[:, : self.options.nbest].cpu()
+        history = [self._finalise(tokens, scores, lengths) for tokens, scores in filled.history]
+        on_cpu = [FinalTokens(*(part.cpu() for part in entry)) for entry in (final, *history)]
+        mean_scores, steps = mean_scores.cpu(), filled.steps.cpu()
+
+        def hypothesis(row: int) -> dict[str, Any]:
+            tokens, scores = _trim(on_cpu[0], row)
+            return {
+                "tokens": tokens,
+                "positional_scores": scores,
+                "score": float(mean_scores[row]),
+                "steps": int(steps[row]),
+                "attention": None,
+                "alignment": None,
+                "history": [
+                    dict(zip(("tokens", "positional_scores"), _trim(entry, row), strict=True)) for entry in on_cpu[1:]
+                ],
+            }
+
+        return [[hypothesis(int(row)) for row in sentence] for sentence in chosen]
+
+
+def _trim(final: FinalTokens, row: int) -> tuple[Tensor, Tensor]:
+    """One row's tokens and scores without padding, as tensors of their own (fairseq divides the scores in place)."""
+    length = int(final.lengths[row])
+    return final.tokens[row, :length].clone(), final.scores[row, :length].clone()

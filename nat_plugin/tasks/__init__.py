@@ -1,0 +1,1 @@
+"""fairseq tasks; one module a task."""

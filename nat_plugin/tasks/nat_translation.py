@@ -1,0 +1,211 @@
+"""The task ``nat_translation``: fairseq's ``translation`` with our symbols, our batches and our decoding options."""
+
+# No `from __future__ import annotations` here: fairseq's dataclass parser needs types, not strings.
+import logging
+from argparse import Namespace
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional
+
+import numpy as np
+import torch
+from fairseq.data import Dictionary, LanguagePairDataset
+from fairseq.tasks import register_task
+from fairseq.tasks.translation import TranslationConfig, TranslationTask
+
+from nat_plugin.decoding.generator import NatGenerator
+from nat_plugin.decoding.options import DecodingOptions, from_fairseq
+from nat_plugin.errors import UserError
+from nat_plugin.symbols import BLANK, MASK
+from nat_plugin.tasks.batches import even_batches
+from nat_plugin.tasks.dictionaries import add_special_symbols, load_dictionary
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class NatTranslationConfig(TranslationConfig):
+    """fairseq's translation options, and how a canvas becomes a sentence."""
+
+    left_pad_source: bool = field(default=False, metadata={"help": "pad the source on the left"})
+    length_multiplier: float = field(
+        default=1.0, metadata={"help": "λ: slots = round(λ × predicted length); tuned on the validation set"}
+    )
+    length_candidates: int = field(
+        default=1, metadata={"help": "decode with the k most probable lengths, keep the best by mean log-probability"}
+    )
+    iterations: int = field(
+        default=1,
+        metadata={"help": "decoder passes in all: 1 is one pass, more is mask-predict (4 or 10 in the papers)"},
+    )
+    stop_when_unchanged: bool = field(
+        default=False, metadata={"help": "mask-predict: a sentence that an iteration left as it was is finished"}
+    )
+    deduplicate: bool = field(
+        default=False, metadata={"help": "merge equal neighbouring tokens of the finished sentence into one"}
+    )
+
+
+@register_task("nat_translation", dataclass=NatTranslationConfig)
+class NatTranslationTask(TranslationTask):
+    """Non-autoregressive translation from one language to another.
+
+    Both dictionaries end in ``<mask>`` and ``<blank>``, whichever command loads them. Decoding options live in the
+    task's configuration, so that ``fairseq-generate``, ``fairseq-interactive`` and ``--eval-bleu`` share them. Every
+    sentence that goes in comes out: no batch is dropped to reach a multiple, and over-long sentences are refused.
+    """
+
+    cfg: NatTranslationConfig
+
+    def __init__(self, cfg: NatTranslationConfig, src_dict: Dictionary, tgt_dict: Dictionary) -> None:
+        decoding_options(cfg).validate()
+        self._refuse_unsupported(cfg)
+        super().__init__(cfg, src_dict, tgt_dict)
+        self.mask_idx = tgt_dict.index(MASK)
+        self.blank_idx = tgt_dict.index(BLANK)
+        if tgt_dict.unk() in (self.mask_idx, self.blank_idx):
+            raise UserError(
+                "the target dictionary lacks <mask> or <blank>: load it with nat_translation's load_dictionary."
+            )
+
+    @staticmethod
+    def _refuse_unsupported(cfg: NatTranslationConfig) -> None:
+        if cfg.num_batch_buckets:
+            raise UserError(
+                "--num-batch-buckets does not work with this fairseq (numpy dropped a name it uses): drop it."
+            )
+        if cfg.left_pad_target:
+            raise UserError("--left-pad-target has no meaning for a non-autoregressive decoder: drop it.")
+
+    @classmethod
+    def load_dictionary(cls, filename: str) -> Dictionary:
+        return load_dictionary(filename)
+
+    @classmethod
+    def build_dictionary(
+        cls, filenames: List[str], workers: int = 1, threshold: int = -1, nwords: int = -1, padding_factor: int = 8
+    ) -> Dictionary:
+        dictionary = super().build_dictionary(filenames, workers, threshold, nwords, padding_factor)
+        return add_special_symbols(dictionary)
+
+    def build_dataset_for_inference(
+        self, src_tokens: List[torch.Tensor], src_lengths: List[int], constraints: Optional[torch.Tensor] = None
+    ) -> LanguagePairDataset:
+        if constraints is not None:
+            raise UserError("--constraints is not supported by non-autoregressive decoding: drop it.")
+        _refuse_empty(src_lengths, "input sentence")
+        return LanguagePairDataset(
+            src_tokens,
+            src_lengths,
+            self.source_dictionary,
+            tgt_dict=self.target_dictionary,
+            left_pad_source=self.cfg.left_pad_source,
+        )
+
+    def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> None:
+        try:
+            super().load_dataset(split, epoch=epoch, combine=combine, **kwargs)
+        except FileNotFoundError as error:
+            raise UserError(
+                f"there is no binarised split '{split}' for {self.cfg.source_lang}-{self.cfg.target_lang} in "
+                f"{self.cfg.data}: check folder, --gen-subset and languages, or binarise with scripts/prepare.py."
+            ) from error
+        dataset = self.datasets[split]
+        if dataset.tgt is not None and len(dataset.src) != len(dataset.tgt):
+            raise UserError(
+                f"split '{split}' of {self.cfg.data} has {len(dataset.src)} source but {len(dataset.tgt)} target "
+                "sentences: binarise both sides again from files of equal length."
+            )
+        _refuse_empty(dataset.src_sizes, f"source sentence of split '{split}'")
+        if dataset.tgt_sizes is not None and split == self.cfg.train_subset:
+            _refuse_empty(dataset.tgt_sizes, f"target sentence of split '{split}'")
+
+    def filter_indices_by_size(
+        self, indices: Any, dataset: Any, max_positions: Any = None, ignore_invalid_inputs: bool = False
+    ) -> Any:
+        kept, too_long = dataset.filter_indices_by_size(indices, max_positions)
+        if not too_long:
+            return kept
+        example = f"sentence {too_long[0]} has sizes {dataset.size(too_long[0])}, the limit is {max_positions}"
+        if not ignore_invalid_inputs:
+            raise UserError(
+                f"{len(too_long)} of {len(indices)} sentences are too long ({example}): shorten them, raise "
+                "--max-source-positions and --max-target-positions (and train with that), or leave them out "
+                "with --skip-invalid-size-inputs-valid-test."
+            )
+        logger.warning("%d of %d sentences are too long and are left out: %s", len(too_long), len(indices), example)
+        return kept
+
+    def get_batch_iterator(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        """As fairseq's, but no sentence is dropped and every worker gets the same number of batches.
+
+        fairseq's batcher drops the last batch when it is no multiple of ``required_batch_size_multiple``, and zeroes
+        the sample size of a worker that runs out of batches: both are avoided here.
+        """
+        kwargs["required_batch_size_multiple"] = 1
+        with even_batches(dataset, kwargs.get("num_shards", 1)):
+            return super().get_batch_iterator(dataset, *args, **kwargs)
+
+    def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
+        eval_bleu = self.cfg.eval_bleu
+        model = super().build_model(cfg, from_checkpoint)
+        if not hasattr(model, "decode_canvas"):
+            raise UserError(
+                f"--task nat_translation trains non-autoregressive models, and --arch {cfg._name} is none of ours: use "
+                "--arch cmlm, or --task translation for an autoregressive model."
+            )
+        if eval_bleu and getattr(self, "tokenizer", None) is None:
+            raise UserError(
+                f"--eval-bleu-detok {self.cfg.eval_bleu_detok} names no known tokenizer: use moses or space."
+            )
+        return model
+
+    def build_generator(
+        self,
+        models: List[Any],
+        args: Any,
+        seq_gen_cls: Any = None,
+        extra_gen_cls_kwargs: Optional[Dict[str, Any]] = None,
+        prefix_allowed_tokens_fn: Any = None,
+    ) -> NatGenerator:
+        """Make the decoder for ``models``.
+
+        Args:
+            args: fairseq's GenerationConfig, or the Namespace that ``--eval-bleu-args`` gave, whose keys override the
+                task's decoding options.
+        """
+        if not all(hasattr(model, "decode_canvas") for model in models):
+            raise UserError(
+                "--task nat_translation decodes non-autoregressive models only: for an autoregressive checkpoint use "
+                "--task translation."
+            )
+        own = decoding_options(self.cfg)
+        options = own.override(vars(args)) if isinstance(args, Namespace) else from_fairseq(own, args)
+        return NatGenerator(self.target_dictionary, options)
+
+    def inference_step(
+        self, generator: Any, models: Any, sample: Any, prefix_tokens: Any = None, constraints: Any = None
+    ) -> Any:
+        if prefix_tokens is not None:
+            raise UserError("--prefix-size is not supported by non-autoregressive decoding: drop it.")
+        return super().inference_step(generator, models, sample, constraints=constraints)
+
+
+def decoding_options(cfg: NatTranslationConfig) -> DecodingOptions:
+    """The decoding options of a task configuration."""
+    return DecodingOptions(
+        length_multiplier=cfg.length_multiplier,
+        length_candidates=cfg.length_candidates,
+        iterations=cfg.iterations,
+        stop_when_unchanged=cfg.stop_when_unchanged,
+        deduplicate=cfg.deduplicate,
+    )
+
+
+def _refuse_empty(sizes: Any, what: str) -> None:
+    """A sentence of zero tokens is one whose only token is the end of sentence."""
+    empty = np.flatnonzero(np.asarray(sizes) <= 1)
+    if len(empty):
+        raise UserError(
+            f"{what}, number {int(empty[0]) + 1}, has no tokens ({len(empty)} such sentences): remove the empty lines; "
+            "scripts/prepare.py drops them and says how many."
+        )
