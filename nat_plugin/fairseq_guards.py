@@ -5,7 +5,8 @@
 2. A checkpoint that is truncated, foreign or unsafe is reported in one sentence.
 3. fairseq copies ``checkpoint_last.pt`` in place: a kill in that moment would leave a truncated file. The copy goes
    to a temporary name and is renamed.
-4. A :class:`nat_plugin.errors.UserError` that nobody caught is printed as its one sentence, without a traceback.
+4. A :class:`nat_plugin.errors.UserError` that nobody caught is printed as its one sentence, without a traceback; so is
+   a loss that is not finite.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import shutil
 import sys
 from pickle import UnpicklingError
@@ -57,34 +59,30 @@ def _guard_checkpoint_loading() -> None:
         try:
             state = original(path, *args, **kwargs)
         except UnpicklingError as error:
+            named = re.search(r"GLOBAL ([\w.]+)", str(error))
             raise UserError(
-                f"{path} is not a checkpoint that can be loaded safely: it names code to run and was not executed "
-                f"({_first_line(error)}); use a checkpoint written by fairseq-train."
+                f"{path} was refused by torch's safe loader and nothing in it was executed: it "
+                + (f"names code to run ({named.group(1)})" if named else "is damaged or was not written by torch.save")
+                + "; use a checkpoint written by fairseq-train."
             ) from error
-        except (EOFError, RuntimeError) as error:
+        except (EOFError, OSError, RuntimeError) as error:
             if "memory" in str(error):
                 raise
+            reason = str(error).partition(". ")[0] or type(error).__name__
             raise UserError(
-                f"{path} is truncated or no checkpoint at all ({_first_line(error)}): use an earlier one from the same "
-                "folder, such as checkpoint_best.pt, or copy it again."
+                f"{path} is truncated or no checkpoint at all ({reason}): use an earlier one from the same folder, such "
+                "as checkpoint_best.pt, or copy it again."
             ) from error
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(
-                f"{path} is not a fairseq checkpoint ({error}): give one written by fairseq-train."
+                f"{path} is not a fairseq checkpoint ({error}): use one written by fairseq-train."
             ) from error
         if not isinstance(state.get("model"), dict):
-            raise UserError(
-                f"{path} is not a fairseq checkpoint (it holds no model): give one written by fairseq-train."
-            )
+            raise UserError(f"{path} is not a fairseq checkpoint (it holds no model): use one of fairseq-train.")
         return state
 
     load_checkpoint_to_cpu.guarded = True  # type: ignore[attr-defined]
     checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint_to_cpu
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
 
 
 def _copy_checkpoints_atomically() -> None:
@@ -121,6 +119,12 @@ def _print_user_errors_plainly() -> None:
     def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
         if isinstance(error, UserError):
             print(f"error: {error}", file=sys.stderr)
+        elif isinstance(error, FloatingPointError):  # how fairseq's trainer reports a loss that is not finite
+            print(
+                f"error: training stopped because {error}: the last checkpoint is as it was; lower --lr, raise "
+                "--warmup-updates or set --clip-norm, then start again.",
+                file=sys.stderr,
+            )
         else:
             previous(kind, error, trace)
 

@@ -1,0 +1,1 @@
+"""Measurements of translations and models; one module a question."""

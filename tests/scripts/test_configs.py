@@ -1,0 +1,271 @@
+"""Every named configuration composes, fairseq's own parser takes it, and mistakes get one clear sentence."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import nat_plugin
+from nat_plugin import precision
+from nat_plugin.errors import UserError
+from scripts.lib import config as config_module
+from scripts.lib import launch
+from scripts.lib.config import CONFIG_FOLDER, compose_run, to_flags
+from scripts.lib.machine import plan_batch
+from scripts.lib.runs import Run
+from scripts.train import build_commands
+
+ONE_PROCESS = launch.Layout(1, [{"cpu": True}])
+
+
+def names(group: str) -> list[str]:
+    """The choices of a group; what other files are built on is none."""
+    return sorted(path.stem for path in (CONFIG_FOLDER / group).glob("*.yaml") if not path.stem.endswith("_shared"))
+
+
+def compose(*words: str) -> dict[str, Any]:
+    return compose_run(["data=generated", "method=cmlm_axe", "machine=cpu", *words])
+
+
+def parse(config: dict[str, Any]) -> Any:
+    """The configuration as fairseq-train would build it from the command."""
+    nat_plugin.register()
+    from fairseq import options
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
+    [command] = build_commands(config, Run(Path("run")), ONE_PROCESS)
+    parsed = options.parse_args_and_arch(options.get_training_parser(), command[1:])
+    return convert_namespace_to_omegaconf(parsed)
+
+
+@pytest.mark.parametrize("method", names("method"))
+@pytest.mark.parametrize("size", names("size"))
+def test_fairseq_parses_every_method_in_every_size(method: str, size: str) -> None:
+    config = compose_run(["data=generated", f"method={method}", f"size={size}", "machine=cpu"])
+    parsed = parse(config)
+    flags = config["fairseq"]
+    assert parsed.task._name == flags["task"]
+    assert parsed.criterion._name == flags["criterion"]
+    assert parsed.criterion.label_smoothing == 0.1
+    assert parsed.optimization.max_update == flags["max_update"]
+    assert parsed.dataset.required_batch_size_multiple == 1
+    model = parsed.model if hasattr(parsed.model, "encoder_embed_dim") else parsed.model.encoder
+    width = model.encoder_embed_dim if hasattr(model, "encoder_embed_dim") else model.embed_dim
+    assert width == flags["encoder_embed_dim"]
+
+
+@pytest.mark.parametrize("data", [name for name in names("data") if name != "folder"])
+def test_every_data_set_composes(data: str) -> None:
+    config = compose(f"data={data}", "method=teacher")
+    assert config["run"] == f"runs/{data}/teacher_small"
+    assert config["data"]["path"] == f"data-bin/{data}"
+
+
+@pytest.mark.parametrize("budget", names("budget"))
+@pytest.mark.parametrize("machine", names("machine"))
+def test_every_budget_and_machine_composes(budget: str, machine: str) -> None:
+    config = compose(f"budget={budget}", f"machine={machine}")
+    assert (config["budget"]["name"], config["machine"]["name"]) == (budget, machine)
+    assert config["fairseq"]["warmup_updates"] < config["fairseq"]["max_update"]
+
+
+def test_axe_on_the_papers_budget_is_what_section_4_1_says() -> None:
+    config = compose("size=base", "budget=paper")
+    expected = {
+        "optimizer": "adam", "adam_betas": "(0.9, 0.999)", "adam_eps": 1e-6, "lr": 5e-4, "warmup_updates": 10_000,
+        "lr_scheduler": "inverse_sqrt", "dropout": 0.3, "weight_decay": 0.01, "label_smoothing": 0.1, "init": "bert",
+        "max_update": 300_000, "encoder_layers": 6, "decoder_layers": 6, "encoder_attention_heads": 8,
+        "encoder_embed_dim": 512, "encoder_ffn_embed_dim": 2048,
+    }  # fmt: skip
+    assert {key: config["fairseq"][key] for key in expected} == expected
+    assert config["batch_tokens"] == 128 * 1024
+    assert config["average"] == {"kind": "best", "count": 5, "metric": "loss"}
+    assert config["generate"]["length_candidates"] == 5
+
+
+def test_the_command_line_wins() -> None:
+    config = compose("size=tiny", "fairseq.dropout=0.5", "fairseq.clip_norm=2", "run=some where/x=1", "average.kind=last")
+    assert config["fairseq"]["dropout"] == 0.5
+    assert config["fairseq"]["clip_norm"] == 2
+    assert config["run"] == "some where/x=1"
+    assert config["average"]["kind"] == "last"
+
+
+def test_a_prepared_folder_is_data_without_a_file_of_its_own(tiny_data: Path) -> None:
+    config = compose_run([f"data={tiny_data}", "method=teacher", "machine=cpu"])
+    assert config["data"] == {
+        "name": "data", "path": str(tiny_data), "source_lang": "aa", "target_lang": "bb", "share_embeddings": "all"
+    }  # fmt: skip
+    assert config["fairseq"]["share_all_embeddings"] is True
+
+
+def test_separate_dictionaries_share_no_source_embeddings() -> None:
+    assert compose("data=small_parallel_enja", "method=teacher")["fairseq"]["share_all_embeddings"] is False
+    assert compose("data=small_parallel_enja")["fairseq"]["share_embeddings"] == "decoder"
+
+
+def test_an_absent_machine_is_what_is_found_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config_module, "detect_machine", lambda: "v100")
+    for words in ([], ["machine=auto"]):
+        assert compose_run(["data=generated", "method=teacher", *words])["machine"]["precision"] == "fp16"
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["method=nothing"], ["method/nothing", "cmlm_axe"]),
+        (["data=nowhere"], ["data/nowhere", "multi30k_en_de"]),
+        (["fairseq.lr"], ["fairseq.lr", "key=value"]),
+        (["speed=3"], ["speed"]),
+        (["fairseq.lr='x"], ["fairseq.lr"]),
+        (["fairseq.max_tokens=100"], ["fairseq.max_tokens", "machine.max_tokens"]),
+        (["fairseq.fp16=true"], ["fairseq.fp16", "machine.precision"]),
+        (["machine.precision=fp16"], ["machine.precision=fp16", "GPU"]),
+        (["average.kind=mean"], ["average.kind=mean", "best, last, none"]),
+        (["average.count=0"], ["average.count=0"]),
+        (["batch_tokens=-1"], ["batch_tokens=-1"]),
+        (["machine.processes=two"], ["machine.processes=two"]),
+    ],
+)
+def test_mistakes_get_one_sentence(words: list[str], parts: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        compose(*words)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(part in message for part in parts), message
+
+
+def test_a_missing_method_is_named_with_its_choices() -> None:
+    with pytest.raises(UserError, match=r"method.*cmlm_axe"):
+        compose_run(["data=generated", "machine=cpu"])
+
+
+def test_values_become_flags_as_fairseq_reads_them() -> None:
+    values = {"a_b": 1, "yes": True, "no": False, "none": None, "several": [1, 2], "text": {"beam": 1}}
+    assert to_flags(values) == ["--a-b", "1", "--yes", "--several", "1,2", "--text", '{"beam": 1}']
+
+
+@given(st.integers(1, 200_000), st.integers(1, 20_000), st.integers(1, 64))
+def test_batches_come_out_as_asked_up_to_rounding(batch_tokens: int, max_tokens: int, processes: int) -> None:
+    if batch_tokens < processes:
+        return
+    try:
+        plan = plan_batch(batch_tokens, max_tokens, processes)
+    except UserError:
+        assert batch_tokens / (math.ceil(batch_tokens / (max_tokens * processes)) * processes) < 1
+        return
+    assert plan.max_tokens <= max_tokens
+    pieces = plan.update_freq * processes
+    assert abs(pieces * plan.max_tokens - batch_tokens) <= pieces / 2
+    assert plan.update_freq == 1 or (plan.update_freq - 1) * max_tokens * processes < batch_tokens
+
+
+def test_fewer_tokens_than_processes_are_refused() -> None:
+    with pytest.raises(UserError, match="batch_tokens=1 "):
+        plan_batch(1, 100, 4)
+
+
+def test_bf16_no_longer_asks_for_a_tpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    nat_plugin.register()
+    precision.install()
+    monkeypatch.setattr(precision.torch.cuda, "is_available", lambda: True)
+    config = compose()
+    config["machine"]["precision"] = "bf16"
+    [command] = build_commands(config, Run(Path("run")), launch.Layout(1, [{}]))
+    from fairseq import options
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
+    parsed = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), command[1:]))
+    assert parsed.common.bf16
+    assert not parsed.common.tpu
+
+
+@pytest.mark.parametrize("flag", ["--fp16", "--bf16"])
+def test_half_precision_without_a_gpu_is_refused(flag: str) -> None:
+    nat_plugin.register()
+    precision.install()
+    from fairseq import options
+
+    [command] = build_commands(compose(), Run(Path("run")), ONE_PROCESS)
+    with pytest.raises(UserError, match=f"{flag} needs a CUDA GPU"):
+        options.parse_args_and_arch(options.get_training_parser(), [*command[1:], flag])
+
+
+class TestProcesses:
+    """How the processes of a training find each other."""
+
+    GPU = {"name": "h200", "device": "cuda", "precision": "bf16", "processes": "auto", "max_tokens": 1}
+    CPU = {"name": "cpu", "device": "cpu", "precision": "fp32", "processes": 1, "max_tokens": 1}
+
+    @pytest.fixture(autouse=True)
+    def _four_gpus(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(launch, "visible_gpus", lambda: 4)
+        monkeypatch.setattr(launch, "cores", lambda: 8)
+        for name in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS"):
+            monkeypatch.delenv(name, raising=False)
+
+    def test_one_node_takes_every_gpu(self) -> None:
+        layout = launch.find_layout(self.GPU, {})
+        assert layout.world_size == 4
+        assert layout.environment == {}
+        [flags] = layout.local
+        assert flags["distributed_world_size"] == 4
+        assert "distributed_no_spawn" not in flags
+
+    def test_some_of_the_gpus(self) -> None:
+        layout = launch.find_layout({**self.GPU, "processes": 1}, {})
+        assert layout.world_size == 1
+        assert layout.environment == {"CUDA_VISIBLE_DEVICES": "0"}
+
+    def test_processes_of_a_cpu_share_its_cores(self) -> None:
+        layout = launch.find_layout({**self.CPU, "processes": 2}, {})
+        assert layout.environment == {"OMP_NUM_THREADS": "4", "CUDA_VISIBLE_DEVICES": ""}
+        assert [flags["distributed_rank"] for flags in layout.local] == [0, 1]
+        assert len({flags["distributed_init_method"] for flags in layout.local}) == 1
+        for flags in layout.local:
+            assert flags["distributed_backend"] == "gloo"
+            assert flags["ddp_backend"] == "legacy_ddp"
+            assert flags["distributed_no_spawn"]
+            assert flags["load_checkpoint_on_all_dp_ranks"]
+
+    def test_torchrun(self) -> None:
+        variables = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "MASTER_ADDR": "node0", "MASTER_PORT": "29500"}
+        layout = launch.find_layout(self.GPU, variables)
+        [flags] = layout.local
+        assert (layout.world_size, layout.is_first) == (8, False)
+        assert flags["distributed_rank"] == 5
+        assert flags["device_id"] == 1
+        assert flags["distributed_init_method"] == "env://"
+        assert launch.find_layout(self.GPU, {**variables, "RANK": "0"}).is_first
+        del variables["MASTER_PORT"]
+        with pytest.raises(UserError, match="MASTER_PORT"):
+            launch.find_layout(self.GPU, variables)
+
+    def slurm(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **variables: str) -> launch.Layout:
+        scontrol = tmp_path / "scontrol"
+        scontrol.write_text(f"#!{sys.executable}\nprint('first')\nprint('second')\n")
+        scontrol.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+        common = {"SLURM_JOB_ID": "70001", "SLURM_STEP_NODELIST": "[first-second]", "SLURM_STEP_NUM_NODES": "2"}
+        return launch.find_layout(self.GPU, {**common, **variables})
+
+    def test_srun_with_a_task_for_each_gpu(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        tasks = {"SLURM_STEP_NUM_TASKS": "8", "SLURM_PROCID": "6", "SLURM_LOCALID": "2"}
+        layout = self.slurm(tmp_path, monkeypatch, **tasks)
+        [flags] = layout.local
+        assert (layout.world_size, layout.is_first) == (8, False)
+        assert (flags["distributed_rank"], flags["device_id"]) == (6, 2)
+        assert flags["distributed_init_method"] == "tcp://first:30001"
+
+    def test_srun_with_a_task_for_each_node(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        layout = self.slurm(tmp_path, monkeypatch, SLURM_STEP_NUM_TASKS="2", SLURM_PROCID="1", SLURM_LOCALID="0")
+        [flags] = layout.local
+        assert layout.world_size == 8
+        assert flags["distributed_rank"] == 4
+        assert "distributed_no_spawn" not in flags
