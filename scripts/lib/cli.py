@@ -1,0 +1,43 @@
+"""What every script shares: one sentence for a mistake, a non-zero exit, and no traceback for bad input."""
+
+from __future__ import annotations
+
+import errno
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+
+from nat_plugin.errors import UserError
+
+
+def run_main(main: Callable[[], int | None]) -> None:
+    """Run a script's ``main`` and exit: 0 when it returns None or 0, 2 after a :class:`UserError`, 1 when the disk is
+    full or a file cannot be used, 130 after Ctrl-C."""
+    try:
+        status = main() or 0
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = 2
+    except KeyboardInterrupt:
+        print("stopped: what is finished is kept; run the same command again to go on.", file=sys.stderr)
+        status = 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        status = 1
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            where = f" (writing {error.filename})" if error.filename else ""
+            print(
+                f"error: no space is left on the disk{where}; free some and run the same command again, "
+                "what is finished is kept.",
+                file=sys.stderr,
+            )
+        else:
+            print(f"error: {error}", file=sys.stderr)
+        status = 1
+    sys.exit(status)
+
+
+def shell(command: Sequence[object]) -> str:
+    """The command as a user would type it, quoted for a POSIX shell."""
+    return shlex.join(str(part) for part in command)

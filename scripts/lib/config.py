@@ -1,0 +1,167 @@
+"""From `data=… method=… size=…` to one resolved configuration, and from that to the flags of fairseq-train."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from nat_plugin.errors import UserError
+from scripts.lib.machine import detect_machine
+
+CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "configs"
+
+# Groups whose keys are other programs' flags: any may be added on the command line, and that program checks them.
+_OPEN_GROUPS = ("fairseq.", "generate.")
+
+# Flags that scripts/train.py works out itself, and where to say instead what the user wants.
+_DERIVED_FLAGS = {
+    "max_tokens": "machine.max_tokens or batch_tokens",
+    "update_freq": "batch_tokens",
+    "fp16": "machine.precision=fp16",
+    "bf16": "machine.precision=bf16",
+    "cpu": "machine=cpu",
+    "save_dir": "run=DIR",
+    "source_lang": "data.source_lang",
+    "target_lang": "data.target_lang",
+    "user_dir": "nothing: it is always nat_plugin",
+    "distributed_world_size": "machine.processes",
+    "keep_best_checkpoints": "average.count",
+    "keep_last_epochs": "average.count",
+    "best_checkpoint_metric": "average.metric",
+    "maximize_best_checkpoint_metric": "average.metric",
+}
+
+
+def compose_run(overrides: Sequence[str], config_folder: Path = CONFIG_FOLDER) -> dict[str, Any]:
+    """Compose the configuration of a run.
+
+    Args:
+        overrides: ``key=value`` as on the command line; ``data=FOLDER`` names a data directory without a file of its
+            own in ``configs/data``.
+
+    Returns:
+        The resolved configuration as plain dictionaries; ``configs/train.yaml`` shows its keys.
+
+    Raises:
+        UserError: an unknown choice or key, a missing value, or a value out of range.
+    """
+    if not OmegaConf.has_resolver("equal"):
+        OmegaConf.register_new_resolver("equal", lambda left, right: left == right)
+    prepared = [part for override in overrides for part in _prepare_override(override, config_folder)]
+    if not any(override.startswith("machine=") for override in prepared):
+        prepared.append(f"machine={detect_machine()}")
+    try:
+        # Not a newer version_base: it would hold for this whole process, and fairseq's own use of Hydra then fails.
+        with initialize_config_dir(config_dir=str(config_folder.resolve()), version_base="1.1"):
+            composed: DictConfig = compose("train", overrides=prepared)
+        resolved = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_one_sentence(error)) from error
+    assert isinstance(resolved, dict)
+    config: dict[str, Any] = {str(key): value for key, value in resolved.items()}
+    _validate(config)
+    return config
+
+
+def _prepare_override(override: str, config_folder: Path) -> list[str]:
+    key, equals, value = override.partition("=")
+    if not equals:
+        raise UserError(f"'{override}' is no key=value pair: write for example data=multi30k_en_de or fairseq.lr=5e-4.")
+    if key == "data" and not (config_folder / "data" / f"{value}.yaml").is_file() and Path(value).is_dir():
+        return _data_folder(Path(value))
+    if override == "machine=auto":
+        return []
+    if key == "run":
+        return [f"run={json.dumps(value)}"]
+    if key.startswith(_OPEN_GROUPS):
+        return [f"++{override}"]
+    return [override]
+
+
+def _data_folder(folder: Path) -> list[str]:
+    """Overrides for a folder that scripts/prepare.py or scripts/distill.py wrote."""
+    record = folder / "prepare.json"
+    try:
+        languages = json.loads(record.read_text(encoding="utf-8"))
+        source, target = languages["source_lang"], languages["target_lang"]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{folder} has no usable prepare.json ({error}): make the folder with scripts/prepare.py."
+        ) from error
+    same = (folder / f"dict.{source}.txt").read_bytes() == (folder / f"dict.{target}.txt").read_bytes()
+    return [
+        "data=folder",
+        f"data.name={json.dumps(folder.resolve().name)}",
+        f"data.path={json.dumps(str(folder))}",
+        f"data.source_lang={source}",
+        f"data.target_lang={target}",
+        f"data.share_embeddings={'all' if same else 'decoder'}",
+    ]
+
+
+def _one_sentence(error: Exception) -> str:
+    """Hydra's message without its hints about other ways to configure Hydra."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    noise = ("Set the environment", "full_key:", "object_type=", "See ", "Config search path:", "provider=")
+    kept = [line.removeprefix("In 'train': ") for line in lines if not line.startswith(noise)]
+    return "the configuration cannot be composed: " + " ".join(kept)
+
+
+def _validate(config: Mapping[str, Any]) -> None:
+    for flag, instead in _DERIVED_FLAGS.items():
+        if flag in config["fairseq"]:
+            raise UserError(f"fairseq.{flag} is worked out by this script: set {instead}.")
+    average = config["average"]
+    _one_of("average.kind", average["kind"], ("best", "last", "none"))
+    _one_of("average.metric", average["metric"], ("loss", "bleu"))
+    _one_of("method.kind", config["method"]["kind"], ("autoregressive", "non_autoregressive"))
+    _positive_integer("average.count", average["count"])
+    _positive_integer("batch_tokens", config["batch_tokens"])
+    machine = config["machine"]
+    _one_of("machine.device", machine["device"], ("cpu", "cuda"))
+    _one_of("machine.precision", machine["precision"], ("fp32", "fp16", "bf16"))
+    _positive_integer("machine.max_tokens", machine["max_tokens"])
+    if machine["processes"] != "auto":
+        _positive_integer("machine.processes", machine["processes"])
+    if machine["device"] == "cpu" and machine["precision"] != "fp32":
+        raise UserError(
+            f"machine.precision={machine['precision']} needs a CUDA GPU, a CPU trains in fp32: leave it out, or take "
+            "a machine with a GPU (machine=v100, a100 or h200)."
+        )
+
+
+def _one_of(key: str, value: Any, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise UserError(f"{key}={value} is not possible: choose one of {', '.join(choices)}.")
+
+
+def _positive_integer(key: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise UserError(f"{key}={value} is not possible: give a whole number of at least 1.")
+
+
+def to_flags(values: Mapping[str, Any]) -> list[str]:
+    """Command-line flags: ``{"max_update": 5, "cpu": True, "x": None}`` gives ``--max-update 5 --cpu``.
+
+    Lists become one comma-separated value and dictionaries JSON, which is how fairseq reads both.
+    """
+    flags: list[str] = []
+    for key, value in values.items():
+        if value is None or value is False:
+            continue
+        flags.append("--" + key.replace("_", "-"))
+        if value is True:
+            continue
+        if isinstance(value, (list, tuple)):
+            value = ",".join(str(part) for part in value)
+        elif isinstance(value, Mapping):
+            value = json.dumps(value)
+        flags.append(str(value))
+    return flags

@@ -1,0 +1,168 @@
+"""Translating one split with one run, and scoring the translations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import nat_plugin
+from nat_plugin.files import atomic_write, write_json
+from scripts.lib.cli import shell
+from scripts.lib.generation import check_complete, displayed_path, generate_command, run_generate
+from scripts.lib.prepared_data import PreparedData
+from scripts.lib.results import Row
+from scripts.lib.scoring import TokenizedText, bleu_metric, copied_share, default_tokenizer, score
+from scripts.lib.trained_model import TrainedModel
+
+_FAIRSEQ_MAX_TOKENS = 12000  # what fairseq-generate takes when neither --max-tokens nor --batch-size is given
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One run to be evaluated, with everything that can be wrong checked before the first translation."""
+
+    model: TrainedModel
+    data: PreparedData
+    checkpoint: Path
+    split: str
+    system: str
+    stem: str
+    """Of the files in RUN/results."""
+    flags: dict[str, Any]
+    """All decoding flags, languages included."""
+    tokenizer: str
+    sources: list[str]
+    references: list[list[str]]
+    tokenized_references: list[list[str]]
+
+    @classmethod
+    def plan(
+        cls,
+        folder: Path,
+        *,
+        split: str = "test",
+        data: Path | None = None,
+        checkpoint: str | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        tokenizer: str | None = None,
+        name: str | None = None,
+        suffix: str | None = None,
+    ) -> Evaluation:
+        """Read and check everything about one run.
+
+        Args:
+            folder: the run directory.
+            split: which part of the data to translate.
+            data: data directory instead of the run's own.
+            checkpoint: see :meth:`TrainedModel.checkpoint`.
+            overrides: decoding flags that win over the run's.
+            tokenizer: sacreBLEU's; by default the target language's.
+            name: what to call the system; by default the run's name, with what was overridden.
+            suffix: added to the names of the files in RUN/results; by default what was overridden.
+
+        Raises:
+            UserError: the run, its checkpoint or its data is not there or cannot be used.
+        """
+        model = TrainedModel.load(folder)
+        path = model.checkpoint(checkpoint)
+        prepared = PreparedData.load(data or model.data)
+        tokenizer = tokenizer or default_tokenizer(model.target_lang)
+        bleu_metric(tokenizer)
+        changes = [f"{key}={value}" for key, value in (overrides or {}).items()]
+        if checkpoint and path != model.checkpoint():
+            changes.insert(0, path.name)
+        suffix = suffix or "_".join(changes)
+        languages = {"source_lang": model.source_lang, "target_lang": model.target_lang}
+        return cls(
+            model=model,
+            data=prepared,
+            checkpoint=path,
+            split=split,
+            system=name or (f"{model.name} ({', '.join(changes)})" if changes else model.name),
+            stem=f"{split}_{re.sub(r'[^A-Za-z0-9_.+=-]+', '-', suffix)}" if suffix else split,
+            flags=languages | model.decoding | dict(overrides or {}),
+            tokenizer=tokenizer,
+            sources=prepared.sources(split),
+            references=prepared.references(split),
+            tokenized_references=prepared.tokenized_references(split),
+        )
+
+    def run(self, threads: int | None = None) -> Row:
+        """Translate, score, write RUN/results, and return the row.
+
+        Args:
+            threads: processor threads; see :func:`scripts.lib.generation.run_generate`.
+
+        Raises:
+            UserError: fairseq-generate failed, or its output is not one translation a sentence.
+        """
+        results = self.model.run.folder / "results"
+        command = generate_command(
+            self.data.folder, self.checkpoint, task=self.model.task, flags=self.flags, split=self.split
+        )
+        print(f"$ {shell(command)}", flush=True)
+        generation = run_generate(
+            command,
+            results / f"{self.stem}.log",
+            sentences=len(self.sources),
+            description=self.system,
+            threads=threads,
+        )
+        check_complete(generation.hypotheses, len(self.sources), nbest=self.flags.get("nbest") or 1)
+        best = [generation.hypotheses[index][0].tokens for index in range(len(self.sources))]
+        undone_by_fairseq = self.flags.get("remove_bpe") or self.flags.get("post_process")
+        words = best if undone_by_fairseq else self.data.words(best)
+        text = self.data.text(words)
+        with atomic_write(results / f"{self.stem}.hyp.txt") as handle:
+            handle.writelines(f"{line}\n" for line in text)
+        scores = score(
+            text,
+            self.references,
+            tokenizer=self.tokenizer,
+            tokenized=TokenizedText(words, self.tokenized_references, are_words=self.data.has_words),
+        )
+        row = {
+            "system": self.system,
+            **asdict(scores),
+            "ms_per_sentence": generation.ms_per_sentence,
+            "copied_sources": copied_share(text, self.sources),
+            "split": self.split,
+            "method": self.model.method,
+            "data": displayed_path(self.data.folder),
+            "checkpoint": displayed_path(self.checkpoint),
+            "command": shell(command),
+            "decoding": self.flags,
+            "generation_seconds": generation.seconds,
+            **_machine(self.flags, generation.threads),
+        }
+        write_json(results / f"{self.stem}.json", [row])
+        return row
+
+
+def _machine(flags: dict[str, Any], threads: int) -> Row:
+    """Where and how the translations were made, without which a time means nothing."""
+    import torch  # seconds to import: not for --help and wrong flags
+
+    on_gpu = torch.cuda.is_available() and not flags.get("cpu")
+    batch_size = flags.get("batch_size")
+    return {
+        "batch_size": batch_size,
+        "max_tokens": flags.get("max_tokens") or (None if batch_size else _FAIRSEQ_MAX_TOKENS),
+        "threads": threads,
+        "device": torch.cuda.get_device_name() if on_gpu else "cpu",
+        "dtype": next((kind for kind in ("fp16", "bf16") if flags.get(kind)), "fp32"),
+        "versions": {"nat_plugin": nat_plugin.__version__, "torch": torch.__version__, "fairseq": _fairseq_version()},
+    }
+
+
+def _fairseq_version() -> str:
+    for distribution in ("fairseq-fixed", "fairseq"):
+        try:
+            return f"{distribution} {version(distribution)}"
+        except PackageNotFoundError:
+            continue
+    return "unknown"

@@ -1,0 +1,122 @@
+"""Reads what fairseq-train prints: progress for the terminal, and one sentence for what went wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+_LINE = re.compile(r"\| (train_inner|train|valid) \| (\{.*\})\s*$")
+_KEPT_LINES = 400
+
+# What the end of a log says → what the user is told. The first that matches wins.
+_CAUSES = (
+    (
+        re.compile(r"FloatingPointError|gradients are Nan|Loss is (nan|inf)|losses? became nan", re.IGNORECASE),
+        "the loss or its gradients became NaN or infinite: lower fairseq.lr or raise fairseq.warmup_updates; "
+        "the same command goes on from the last checkpoint",
+    ),
+    (
+        re.compile(r"Minimum loss scale reached"),
+        "fp16 overflowed until the loss scale was at its minimum: lower fairseq.lr, or use machine.precision=bf16 or "
+        "fp32",
+    ),
+    (
+        re.compile(r"No space left on device|file write failed|PytorchStreamWriter failed", re.IGNORECASE),
+        "no space is left on the disk: free some and run the same command again, it goes on from the last checkpoint",
+    ),
+    (
+        re.compile(r"CUDA out of memory|CUDA error: out of memory|OutOfMemoryError"),
+        "the GPU's memory is full: lower machine.max_tokens; the batch stays the same, in more pieces",
+    ),
+    (
+        re.compile(r"exceeds max_tokens limit of (\d+)"),
+        "a sentence is longer than the tokens one process takes at once: raise batch_tokens or machine.max_tokens",
+    ),
+)
+
+
+class TrainingLog:
+    """Writes each line to a file and shows the essential numbers on the terminal.
+
+    Args:
+        path: the log file; a continued training adds to it.
+        max_update: the length of the progress bar, or None.
+    """
+
+    def __init__(self, path: Path, max_update: int | None) -> None:
+        self._file = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 (closed in close)
+        self._tail: deque[str] = deque(maxlen=_KEPT_LINES)
+        # A log file or a pipe gets a line every half minute, a terminal one that renews itself.
+        interval = 0.5 if sys.stderr.isatty() else 30.0
+        self._bar = tqdm(total=max_update, unit=" updates", mininterval=interval, dynamic_ncols=True, smoothing=0.1)
+        self._numbers: dict[str, Any] = {}
+
+    def take(self, line: str) -> None:
+        """Handle one line of fairseq-train's output."""
+        self._file.write(line if line.endswith("\n") else line + "\n")
+        self._tail.append(line.rstrip())
+        match = _LINE.search(line)
+        if match:
+            self._show(match[1], json.loads(match[2]))
+
+    def _show(self, stage: str, values: dict[str, Any]) -> None:
+        # In the lines of a validation every key carries the prefix "valid_", in those of an epoch "train_".
+        updates = next((values[key] for key in ("num_updates", f"{stage}_num_updates") if key in values), None)
+        if updates is not None:
+            self._advance(int(updates))
+        if stage == "train_inner":
+            self._numbers["loss"] = values.get("loss")
+        elif stage == "valid":
+            self._numbers["valid loss"] = values.get("valid_loss")
+            if "valid_bleu" in values:
+                self._numbers["valid BLEU"] = values["valid_bleu"]
+        self._bar.set_postfix(self._numbers, refresh=False)
+
+    def _advance(self, updates: int) -> None:
+        if self._bar.n == 0 and self._bar.initial == 0 and updates:
+            # The rate and the remaining time count only what is trained now.
+            self._bar.initial = self._bar.n = updates
+            self._bar.last_print_n = updates
+        self._bar.update(max(0, updates - self._bar.n))
+
+    def close(self) -> None:
+        self._bar.refresh()
+        self._bar.close()
+        self._file.close()
+
+    def explain_failure(self, status: int, log_file: Path) -> str:
+        """One sentence on why fairseq-train ended with ``status``."""
+        return explain_failure(list(self._tail), status, log_file)
+
+
+def explain_failure(lines: list[str], status: int, log_file: Path) -> str:
+    """The cause of a failed training, from the last lines of its log.
+
+    Args:
+        lines: without line ends.
+        status: the exit status; negative for a signal.
+    """
+    sentences = [line for line in lines if line.startswith("error: ")]
+    if sentences:
+        return sentences[-1].removeprefix("error: ")
+    for pattern, sentence in _CAUSES:
+        if any(pattern.search(line) for line in lines):
+            return f"{sentence} (see {log_file})."
+    usage = [line for line in lines if ": error: " in line]
+    if usage:
+        return (
+            f"fairseq refuses a flag: {usage[-1].split(': error: ', 1)[1]}; check the fairseq.… keys."
+        )
+    if status < 0:
+        return (
+            f"fairseq-train was ended by signal {-status} (9 is often a lack of memory): run the same command again, "
+            f"it goes on from the last checkpoint (see {log_file})."
+        )
+    last = next((line for line in reversed(lines) if re.match(r"\w[\w.]*(Error|Exception)\b", line)), "")
+    return f"fairseq-train ended with status {status}{': ' + last if last else ''} (see {log_file})."
