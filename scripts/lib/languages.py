@@ -1,4 +1,4 @@
-"""The words of the two invented languages of the generated corpus: Kel (the source, ``qke``) and Moru (the target, ``qmo``).
+"""The words of the two invented languages of the generated corpus: Kel (the source, ``qke``) and Moru (``qmo``).
 
 The codes lie in the range that ISO 639-2 keeps for local use. The words are built from syllables with a generator of
 their own, so that the languages are the same for every ``--seed``; the seed decides only which sentences are said in
@@ -25,7 +25,8 @@ NOUN_COUNTS: dict[NounKind, int] = {"person": 8, "animal": 6, "thing": 10, "buil
 HOMONYM_NOUNS = 4
 MAKING_VERBS, SEEING_VERBS, GIVING_VERBS, MOVING_VERBS, HOMONYM_VERBS = 6, 6, 4, 4, 3
 ADJECTIVES, MANNERS, TIMES, PREPOSITIONS, HOMONYM_PREPOSITIONS = 10, 5, 5, 2, 2
-SYNONYM_EVERY, COMPOUND_EVERY = 3, 2  # every third noun has a southern synonym of its own, every second of those is two words
+SYNONYM_EVERY = 3  # every third noun has a southern synonym of its own …
+COMPOUND_EVERY = 2  # … and every second of those is of two words
 ELABORATE_EVERY = 2  # every second verb has a two-word rendering
 NAMES: tuple[tuple[str, Gender], ...] = (
     ("Barko", "m"),
@@ -86,8 +87,8 @@ class Name:
 class Verb:
     """A Kel verb in one sense.
 
-    ``objects`` are the kinds of noun that it takes (none: intransitive); ``elaborate`` is the two-word rendering, a fixed
-    word and the stem of a light verb, or None where Moru knows one rendering only.
+    ``objects`` are the kinds of noun that it takes (none: intransitive); ``elaborate`` is the two-word rendering, a
+    fixed word and the stem of a light verb, or None where Moru knows one rendering only.
     """
 
     source: str
@@ -220,9 +221,11 @@ def _verbs(kel: _WordMaker, moru: _WordMaker) -> list[Verb]:
             source = kel.word(tuple(VERB_TENSES.values()), syllables=1)
             for objects in senses:
                 plain = moru.word(tuple(VERB_AGREEMENT.values()))
-                number = len(verbs)
-                elaborate = (moru.word(), LIGHT_VERBS[number // ELABORATE_EVERY % len(LIGHT_VERBS)])
-                verbs.append(Verb(source, objects, has_recipient, plain, None if number % ELABORATE_EVERY else elaborate))
+                elaborate = None
+                if len(verbs) % ELABORATE_EVERY == 0:
+                    light = LIGHT_VERBS[len(verbs) // ELABORATE_EVERY % len(LIGHT_VERBS)]
+                    elaborate = (moru.word(), light)
+                verbs.append(Verb(source, objects, has_recipient, plain, elaborate))
     return verbs
 
 
@@ -248,8 +251,7 @@ def lexicon() -> Lexicon:
         ),
         manners=tuple(Adverb(kel.word(), (moru.word(),)) for _ in range(MANNERS)),
         times=tuple(
-            Adverb(kel.word(), (moru.word(),) if number % 2 else (moru.word(), moru.word()))
-            for number in range(TIMES)
+            Adverb(kel.word(), (moru.word(),) if number % 2 else (moru.word(), moru.word())) for number in range(TIMES)
         ),
         prepositions=tuple(_prepositions(kel, moru)),
         conjunctions=(

@@ -1,4 +1,4 @@
-"""What is said: the meaning of a sentence as a small tree, how one is drawn, and how it is put in Kel, the source language.
+"""What is said: the meaning of a sentence as a small tree, how one is drawn, and how it is put in Kel, the source.
 
 Kel puts adjectives before nouns and the verb between subject and object (``La rapid kanor botas un melt.``). A meaning
 has exactly one Kel sentence; its Moru translations are many (see ``renderings``).
