@@ -124,6 +124,9 @@ def _validate(config: Mapping[str, Any]) -> None:
     _one_of("method.kind", config["method"]["kind"], ("autoregressive", "non_autoregressive"))
     _positive_integer("average.count", average["count"])
     _positive_integer("batch_tokens", config["batch_tokens"])
+    flags = config["fairseq"]
+    if flags.get("lr_scheduler") == "inverse_sqrt":
+        _positive_integer("fairseq.warmup_updates", flags.get("warmup_updates"))
     machine = config["machine"]
     _one_of("machine.device", machine["device"], ("cpu", "cuda"))
     _one_of("machine.precision", machine["precision"], ("fp32", "fp16", "bf16"))

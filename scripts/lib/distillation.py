@@ -69,9 +69,7 @@ def collect(plan: ShardPlan, originals: Sequence[str]) -> Distilled:
         found.update((row.index, row) for row in content[0])
         seconds += content[1]
     if sorted(found) != list(range(plan.sentences)):
-        raise UserError(
-            f"the shards in {plan.folder} do not hold each sentence once: remove them and start again."
-        )
+        raise UserError(f"the shards in {plan.folder} do not hold each sentence once: remove them and start again.")
     rows = [found[index] for index in range(plan.sentences)]
     targets = [row.tokens if row.fault is None else originals[row.index] for row in rows]
     return Distilled(targets, [row for row in rows if row.fault is not None], seconds)

@@ -17,14 +17,15 @@ from yaml import YAMLError
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
 
-# What may differ when a training goes on: where it runs, how it is watched and what is done with it afterwards.
+# What may differ when a training goes on: where it runs, how it is watched and what is done with it afterwards. Which
+# checkpoints are kept (average.kind, average.metric) is not among them.
 _FREE_KEYS = (
     "run",
     "name",
     "budget",
     "machine",
     "generate",
-    "average",
+    "average.count",
     "fairseq.log_interval",
     "fairseq.log_format",
     "fairseq.num_workers",
@@ -62,6 +63,10 @@ class Run:
     @property
     def last_checkpoint(self) -> Path:
         return self.checkpoints / "checkpoint_last.pt"
+
+    @property
+    def averaged_file(self) -> Path:
+        return self.folder / "averaged.json"
 
     @property
     def averaged_checkpoint(self) -> Path:
@@ -115,6 +120,14 @@ class Run:
                 return self.checkpoints / name
         raise UserError(f"{self.checkpoints} holds no checkpoint: train first with scripts/train.py run={self.folder}.")
 
+    def averaged_from(self) -> list[str]:
+        """The names of the checkpoints in ``averaged.pt``, best first; empty where there is none."""
+        try:
+            names = json.loads(self.averaged_file.read_text(encoding="utf-8"))["checkpoints"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+        return list(names) if self.averaged_checkpoint.is_file() else []
+
     def mark_finished(self, limits: Mapping[str, Any]) -> None:
         write_json(self.finished_file, dict(limits))
 
@@ -144,9 +157,8 @@ class Run:
 
     def remove_leftovers(self) -> None:
         """Remove half-written files of a run that was killed or met a full disk."""
-        for pattern in ("*.tmp", ".*.tmp"):
-            for path in self.checkpoints.glob(pattern):
-                path.unlink()
+        for path in self.checkpoints.glob("*.tmp"):
+            path.unlink()
 
 
 def config_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

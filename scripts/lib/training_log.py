@@ -17,14 +17,14 @@ _KEPT_LINES = 400
 # What the end of a log says → what the user is told. The first that matches wins.
 _CAUSES = (
     (
-        re.compile(r"FloatingPointError|gradients are Nan|Loss is (nan|inf)|losses? became nan", re.IGNORECASE),
-        "the loss or its gradients became NaN or infinite: lower fairseq.lr or raise fairseq.warmup_updates; "
-        "the same command goes on from the last checkpoint",
-    ),
-    (
         re.compile(r"Minimum loss scale reached"),
         "fp16 overflowed until the loss scale was at its minimum: lower fairseq.lr, or use machine.precision=bf16 or "
         "fp32",
+    ),
+    (
+        re.compile(r"FloatingPointError|gradients are Nan|Loss is (nan|inf)|losses? became nan", re.IGNORECASE),
+        "the loss or its gradients became NaN or infinite: lower fairseq.lr or raise fairseq.warmup_updates; "
+        "the same command goes on from the last checkpoint",
     ),
     (
         re.compile(r"No space left on device|file write failed|PytorchStreamWriter failed", re.IGNORECASE),
@@ -110,9 +110,7 @@ def explain_failure(lines: list[str], status: int, log_file: Path) -> str:
             return f"{sentence} (see {log_file})."
     usage = [line for line in lines if ": error: " in line]
     if usage:
-        return (
-            f"fairseq refuses a flag: {usage[-1].split(': error: ', 1)[1]}; check the fairseq.… keys."
-        )
+        return f"fairseq refuses a flag: {usage[-1].split(': error: ', 1)[1]}; check the fairseq.… keys."
     if status < 0:
         return (
             f"fairseq-train was ended by signal {-status} (9 is often a lack of memory): run the same command again, "

@@ -27,7 +27,9 @@ def save(path: Path, **parameters: torch.Tensor) -> Path:
         "model": parameters,
         "cfg": {"task": {"_name": "translation", "data": "x"}},
         "args": None,
-        "optimizer_history": [{"num_updates": 7, "criterion_name": "X", "optimizer_name": "Y", "lr_scheduler_state": {}}],
+        "optimizer_history": [
+            {"num_updates": 7, "criterion_name": "X", "optimizer_name": "Y", "lr_scheduler_state": {}}
+        ],
         "extra_state": {"train_iterator": {"epoch": 1}},
         "last_optimizer_state": {"step": torch.ones(3)},
     }
@@ -70,7 +72,7 @@ def test_the_written_average_loads_safely_and_keeps_its_configuration(tmp_path: 
 
 def test_other_names_or_shapes_are_refused(tmp_path: Path) -> None:
     first = save(tmp_path / "1.pt", w=torch.zeros(2))
-    with pytest.raises(UserError, match="same parameters.*v"):
+    with pytest.raises(UserError, match=r"same parameters.*v"):
         average([first, save(tmp_path / "2.pt", v=torch.zeros(2))])
     with pytest.raises(UserError, match=r"w has shape \(2,\)"):
         average([first, save(tmp_path / "3.pt", w=torch.zeros(3))])

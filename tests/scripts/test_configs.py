@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import nat_plugin
-from nat_plugin import precision
 from nat_plugin.errors import UserError
 from scripts.lib import config as config_module
 from scripts.lib import launch
@@ -90,7 +89,9 @@ def test_axe_on_the_papers_budget_is_what_section_4_1_says() -> None:
 
 
 def test_the_command_line_wins() -> None:
-    config = compose("size=tiny", "fairseq.dropout=0.5", "fairseq.clip_norm=2", "run=some where/x=1", "average.kind=last")
+    config = compose(
+        "size=tiny", "fairseq.dropout=0.5", "fairseq.clip_norm=2", "run=some where/x=1", "average.kind=last"
+    )
     assert config["fairseq"]["dropout"] == 0.5
     assert config["fairseq"]["clip_norm"] == 2
     assert config["run"] == "some where/x=1"
@@ -130,6 +131,7 @@ def test_an_absent_machine_is_what_is_found_here(monkeypatch: pytest.MonkeyPatch
         (["average.kind=mean"], ["average.kind=mean", "best, last, none"]),
         (["average.count=0"], ["average.count=0"]),
         (["batch_tokens=-1"], ["batch_tokens=-1"]),
+        (["fairseq.warmup_updates=0"], ["fairseq.warmup_updates=0"]),
         (["machine.processes=two"], ["machine.processes=two"]),
     ],
 )
@@ -171,37 +173,11 @@ def test_fewer_tokens_than_processes_are_refused() -> None:
         plan_batch(1, 100, 4)
 
 
-def test_bf16_no_longer_asks_for_a_tpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    nat_plugin.register()
-    precision.install()
-    monkeypatch.setattr(precision.torch.cuda, "is_available", lambda: True)
-    config = compose()
-    config["machine"]["precision"] = "bf16"
-    [command] = build_commands(config, Run(Path("run")), launch.Layout(1, [{}]))
-    from fairseq import options
-    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-
-    parsed = convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), command[1:]))
-    assert parsed.common.bf16
-    assert not parsed.common.tpu
-
-
-@pytest.mark.parametrize("flag", ["--fp16", "--bf16"])
-def test_half_precision_without_a_gpu_is_refused(flag: str) -> None:
-    nat_plugin.register()
-    precision.install()
-    from fairseq import options
-
-    [command] = build_commands(compose(), Run(Path("run")), ONE_PROCESS)
-    with pytest.raises(UserError, match=f"{flag} needs a CUDA GPU"):
-        options.parse_args_and_arch(options.get_training_parser(), [*command[1:], flag])
-
-
 class TestProcesses:
     """How the processes of a training find each other."""
 
-    GPU = {"name": "h200", "device": "cuda", "precision": "bf16", "processes": "auto", "max_tokens": 1}
-    CPU = {"name": "cpu", "device": "cpu", "precision": "fp32", "processes": 1, "max_tokens": 1}
+    GPU: ClassVar = {"name": "h200", "device": "cuda", "precision": "bf16", "processes": "auto", "max_tokens": 1}
+    CPU: ClassVar = {"name": "cpu", "device": "cpu", "precision": "fp32", "processes": 1, "max_tokens": 1}
 
     @pytest.fixture(autouse=True)
     def _four_gpus(self, monkeypatch: pytest.MonkeyPatch) -> None:

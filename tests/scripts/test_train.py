@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,7 @@ def test_a_finished_training_is_whole_and_not_repeated(
     assert "fairseq-train" in run.command_file.read_text()
     assert len(list(run.checkpoints.glob("checkpoint.best_loss_*.pt"))) == 5
     by_hand = [parameters(path) for path in run.checkpoints.glob("checkpoint.best_loss_*.pt")]
+    assert len(run.averaged_from()) == 5
     for name, value in parameters(run.averaged_checkpoint).items():
         torch.testing.assert_close(value, torch.stack([model[name] for model in by_hand]).mean(0))
 
@@ -50,6 +53,40 @@ def test_a_finished_training_is_whole_and_not_repeated(
     assert "the training is finished" in capsys.readouterr().err
     after = fingerprints(run.checkpoints) | {"log": (run.log_file.stat().st_size, run.log_file.stat().st_mtime_ns)}
     assert before == after
+
+
+@pytest.mark.end_to_end
+def test_the_average_follows_its_count(tiny_data: Path, teacher_run: Path, tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    shutil.copytree(teacher_run, run.folder)
+    train([*settings(tiny_data, run.folder, max_update=TEACHER_UPDATES), "average.count=1"])
+    [best] = run.averaged_from()
+    assert_same_parameters(run.averaged_checkpoint, run.checkpoints / best)
+    assert_same_parameters(run.averaged_checkpoint, run.checkpoints / "checkpoint_best.pt")
+
+
+@pytest.mark.end_to_end
+def test_the_best_by_bleu_and_the_last_are_averaged(tiny_data: Path, tmp_path: Path) -> None:
+    by_bleu, last = Run(tmp_path / "bleu"), Run(tmp_path / "last")
+    train([*settings(tiny_data, by_bleu.folder, "cmlm_axe", max_update=9), "average.metric=bleu"])
+    names = by_bleu.averaged_from()
+    assert names
+    assert all(name.startswith("checkpoint.best_bleu_") for name in names)
+    assert '"valid_bleu"' in by_bleu.log_file.read_text()
+    train(
+        [
+            *settings(tiny_data, last.folder, "cmlm_ce", max_epoch=3, max_update=99),
+            "average.kind=last",
+            "average.count=2",
+        ]
+    )
+    assert last.averaged_from() == ["checkpoint3.pt", "checkpoint2.pt"]
+    assert not (last.checkpoints / "checkpoint1.pt").exists()
+
+
+def test_bleu_is_refused_where_fairseq_cannot_measure_it(tiny_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="translation_lev"):
+        train([*settings(tiny_data, tmp_path / "run", "stock_cmlm"), "average.metric=bleu"])
 
 
 @pytest.mark.end_to_end
@@ -131,7 +168,7 @@ def test_two_processes_on_a_cpu_train_and_continue(tiny_data: Path, tmp_path: Pa
 def test_torchrun_gives_what_two_own_processes_give(tiny_data: Path, tmp_path: Path) -> None:
     own, other = Run(tmp_path / "own"), Run(tmp_path / "torchrun")
     train([*settings(tiny_data, own.folder, max_update=4), "machine.processes=2"])
-    torchrun = Path(subprocess.sys.executable).with_name("torchrun")  # type: ignore[attr-defined]
+    torchrun = Path(sys.executable).with_name("torchrun")
     command = [str(torchrun), "--standalone", "--nproc-per-node", "2", "scripts/train.py"]
     subprocess.run([*command, *settings(tiny_data, other.folder, max_update=4)], check=True, timeout=300)
     assert_same_parameters(own.last_checkpoint, other.last_checkpoint)
@@ -139,7 +176,7 @@ def test_torchrun_gives_what_two_own_processes_give(tiny_data: Path, tmp_path: P
 
 @pytest.mark.end_to_end
 def test_a_loss_that_is_not_finite_gets_one_sentence(tiny_data: Path, tmp_path: Path) -> None:
-    status, output = run_script("train.py", settings(tiny_data, tmp_path / "run", lr=1e30, warmup_updates=0))
+    status, output = run_script("train.py", settings(tiny_data, tmp_path / "run", lr=1e30, warmup_updates=1))
     assert status == 2
     last = output.splitlines()[-1]
     assert last.startswith("error: ")

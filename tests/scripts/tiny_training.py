@@ -135,14 +135,14 @@ def assert_same_parameters(first: Path, second: Path) -> None:
 
 
 @contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
-    """Mount a file system of ``size`` at ``folder``; yields a function that changes its size. Skips where one may not."""
+def small_disk(folder: Path, size: str) -> Iterator[Callable[[str], object]]:
+    """Mount a file system of ``size`` at ``folder``; yields a function that changes its size. Needs root, or skips."""
     folder.mkdir(parents=True)
     mount = ["mount", "-t", "tmpfs", "-o"]
     made = subprocess.run([*mount, f"size={size}", "none", str(folder)], capture_output=True)
     if made.returncode:
         pytest.skip("mounting a small file system needs root")
     try:
-        yield lambda new: subprocess.run([*mount, f"remount,size={new}", "none", str(folder)], check=True) and None
+        yield lambda new: subprocess.check_call([*mount, f"remount,size={new}", "none", str(folder)])
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
