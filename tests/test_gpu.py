@@ -1,0 +1,54 @@
+"""The same on CUDA as on the CPU. Skipped where there is no GPU."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from nat_plugin.alignments import axe_loss_and_alignment, label_smoothed_cross_entropy
+from nat_plugin.canvas.masking import uniform_mask
+from tests import helpers
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
+]
+
+
+def test_axe_and_cross_entropy() -> None:
+    logits, targets = torch.randn(6, 9, 50), torch.randint(0, 50, (6, 9))
+    lengths = torch.tensor([9, 8, 5, 1, 0, 3])
+    results = []
+    for device in ("cpu", "cuda"):
+        leaf = logits.to(device, copy=True).requires_grad_()
+        n = lengths.to(device)
+        costs, alignment = axe_loss_and_alignment(
+            leaf, targets.to(device), n, n, blank_idx=3, skip_target_penalty=2.0, label_smoothing=0.1
+        )
+        total = costs.sum() + label_smoothed_cross_entropy(leaf, targets.to(device), label_smoothing=0.1)
+        total.backward()
+        assert leaf.grad is not None
+        results.append((costs.detach().cpu(), alignment.operators.cpu(), leaf.grad.cpu()))
+    for on_cpu, on_gpu in zip(*results, strict=True):
+        torch.testing.assert_close(on_cpu, on_gpu, rtol=1e-4, atol=1e-5)
+
+
+def test_masks_are_the_same_on_both_devices() -> None:
+    lengths, ids = torch.randint(1, 20, (100,)), torch.arange(100)
+    on_cpu = uniform_mask(lengths, 20, seed=1, update=3, sentence_ids=ids)
+    on_gpu = uniform_mask(lengths.cuda(), 20, seed=1, update=3, sentence_ids=ids.cuda())
+    assert torch.equal(on_cpu, on_gpu.cpu())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", ["nat_cross_entropy", "nat_axe"])
+def test_trains_and_translates(name: str, dtype: torch.dtype) -> None:
+    task = helpers.task()
+    model = helpers.model(task).to("cuda", dtype)
+    sample = helpers.batch(helpers.dataset(task, helpers.pairs(8)))
+    sample = torch.utils._pytree.tree_map(lambda part: part.cuda() if torch.is_tensor(part) else part, sample)
+    loss, size, _ = helpers.criterion(name, task, label_smoothing=0.1)(model, sample)
+    (loss / size).backward()
+    assert torch.isfinite(loss)
+    generator = task.build_generator([model], helpers.namespace(length_candidates=3, iterations=4))
+    assert len(generator.generate([model.eval()], sample)) == 8
