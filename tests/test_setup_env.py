@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +17,18 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 # Answers as Python does, but `-m venv` and `-m pip` only note their call and leave a file named after what they make.
-# FAKE_HANG=STEP: stop for good in the middle of that step. FAKE_FAIL=MESSAGE: pip prints it and fails, writing nothing.
+# FAKE_HANG=STEP: in the middle of that step, wait while calls.hanging exists.
+# FAKE_FAIL=MESSAGE: pip prints it and fails, writing nothing.
 FAKE_PYTHON = """#!/usr/bin/env bash
 set -eu
 act() {{ # STEP FOLDER
     echo "$1" >>"{calls}"
     touch "$2/$1.half"
-    if [[ ${{FAKE_HANG:-}} == "$1" ]]; then touch "{calls}.hanging"; exec sleep "${{FAKE_HANG_SECONDS:-60}}"; fi
+    if [[ ${{FAKE_HANG:-}} == "$1" ]]; then
+        trap 'exit 130' INT # or bash overlooks an interrupt that comes while a sleep ends
+        touch "{calls}.hanging"
+        while [[ -e "{calls}.hanging" ]]; do sleep 0.05; done
+    fi
     mv "$2/$1.half" "$2/$1"
 }}
 here=$(dirname "$0")
@@ -43,6 +50,7 @@ case "$*" in
 *) exec "{python}" "$@" ;;
 esac
 """
+PATIENCE = 300  # seconds, for machines with much else to do
 STEPS = ["venv", "torch", "compile", "fairseq", "ourselves"]
 
 
@@ -54,6 +62,7 @@ class Checkout:
         self.venv = self.root / ".venv"
         self.calls_file = folder / "calls"
         self.hanging = folder / "calls.hanging"
+        self.started: list[subprocess.Popen[str]] = []
         (self.root / "scripts").mkdir(parents=True)
         for name in ("constraints.txt", "setup.py", "scripts/setup_env.sh"):
             shutil.copy(ROOT / name, self.root / name)
@@ -63,7 +72,7 @@ class Checkout:
 
     def start(self, **env: str) -> subprocess.Popen[str]:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("TORCH", "PIP_"))}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [self.root / "scripts/setup_env.sh"],
             env={**clean, "PYTHON": str(self.python), "CXX": "true", **env},
             stdin=subprocess.DEVNULL,
@@ -72,19 +81,20 @@ class Checkout:
             text=True,
             start_new_session=True,
         )
+        self.started.append(process)
+        return process
 
     def run(self, **env: str) -> tuple[int, str]:
         process = self.start(**env)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=PATIENCE)
         return process.returncode, output
 
-    def start_hanging(self, step: str, **env: str) -> subprocess.Popen[str]:
-        process = self.start(FAKE_HANG=step, **env)
-        deadline = time.monotonic() + 30
+    def start_hanging(self, step: str) -> subprocess.Popen[str]:
+        process = self.start(FAKE_HANG=step)
+        deadline = time.monotonic() + PATIENCE
         while not self.hanging.exists():
             assert time.monotonic() < deadline, "the step was never reached"
             time.sleep(0.02)
-        self.hanging.unlink()
         return process
 
     def new_calls(self) -> list[str]:
@@ -94,8 +104,12 @@ class Checkout:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    return Checkout(tmp_path)
+def checkout(tmp_path: Path) -> Iterator[Checkout]:
+    made = Checkout(tmp_path)
+    yield made
+    for process in made.started:  # a test that failed may have left some; each leads a group of its own
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_makes_everything_once(checkout: Checkout) -> None:
@@ -132,10 +146,11 @@ def test_new_constraints_update_in_place_without_compiling_again(checkout: Check
 def test_stopped_anywhere_then_repeated(checkout: Checkout, step: str, again: list[str], how: signal.Signals) -> None:
     process = checkout.start_hanging(step)
     os.killpg(process.pid, how)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode != 0
     assert ("stopped: run the same command again" in output) == (how == signal.SIGINT)
     checkout.new_calls()
+    checkout.hanging.unlink()
 
     status, output = checkout.run()
     assert status == 0, output
@@ -146,13 +161,16 @@ def test_stopped_anywhere_then_repeated(checkout: Checkout, step: str, again: li
 
 
 def test_a_second_run_waits_for_what_kill_9_left_running(checkout: Checkout) -> None:
-    process = checkout.start_hanging("torch", FAKE_HANG_SECONDS="2")
-    process.kill()  # the shell alone: its pip goes on
-    begin = time.monotonic()
-    status, output = checkout.run()
-    assert status == 0
-    assert "waiting for it to finish" in output
-    assert time.monotonic() - begin > 1
+    first = checkout.start_hanging("torch")
+    first.kill()  # the shell alone: its pip goes on
+    second = checkout.start()
+    assert second.stdout is not None
+    assert "waiting for it to finish" in second.stdout.readline()
+    assert checkout.new_calls() == ["venv", "torch"]
+    checkout.hanging.unlink()
+    output, _ = second.communicate(timeout=PATIENCE)
+    assert second.returncode == 0, output
+    assert "made anew" in output
 
 
 def test_a_moved_folder_is_made_anew(checkout: Checkout) -> None:
@@ -193,7 +211,7 @@ def test_somebody_elses_environment_is_left_alone(checkout: Checkout) -> None:
         ({"CXX": "cat"}, "no Python.h in"),
         ({"FAKE_FAIL": "OSError: [Errno 28] No space left on device"}, "the disk is full: free about 3 GB in"),
         ({"FAKE_FAIL": "NewConnectionError: Connection refused"}, "the package index cannot be reached"),
-        ({"FAKE_FAIL": "No matching distribution found for torch==2.13.0"}, "TORCH_INDEX=URL"),
+        ({"FAKE_FAIL": "No matching distribution found for torch==2.13.0"}, "for torch TORCH_INDEX"),
         ({"FAKE_FAIL": "a surprise"}, "the whole story is in .venv/setup.log"),
     ],
 )

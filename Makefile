@@ -1,0 +1,35 @@
+# `make` alone lists what there is. PYTHON=, TORCH= and TORCH_INDEX= reach scripts/setup_env.sh, which explains them.
+
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test slow-test lint format clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## make .venv with everything in it (the others do this first)
+	@scripts/setup_env.sh
+
+demo: setup ## the whole method, small, on a generated corpus; ends in one table
+	$(BIN)/python scripts/demo.py
+
+lint: setup ## ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+test: lint ## lint, then every test that is not slow
+	$(BIN)/python -m pytest --durations=15
+
+slow-test: setup ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow --durations=15
+
+format: setup ## let ruff rewrite the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## delete .venv, what was built and the caches (no data, no runs)
+	rm -rf .venv .venv.trash.* .venv.new.* .venv.lock build dist *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
