@@ -79,8 +79,8 @@ class NatCriterion(FairseqCriterion):
         super().__init__(task)
         if not 0 <= cfg.label_smoothing < 1:
             raise UserError(f"--label-smoothing must be in [0, 1), not {cfg.label_smoothing}.")
-        if cfg.length_loss_weight < 0:
-            raise UserError(f"--length-loss-weight must be 0 or more, not {cfg.length_loss_weight}.")
+        if not 0 <= cfg.length_loss_weight < math.inf:
+            raise UserError(f"--length-loss-weight must be 0 or more and finite, not {cfg.length_loss_weight}.")
         if not hasattr(task, "blank_idx"):
             raise UserError(
                 f"--criterion {cfg._name} trains non-autoregressive models: use it with --task nat_translation and "

@@ -1,5 +1,6 @@
 """Aligned cross entropy on a canvas (Ghazvininejad et al. 2020)."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Dict
 
@@ -33,9 +34,10 @@ class NatAxeCriterion(NatCriterion):
 
     def __init__(self, cfg: NatAxeConfig, task: Any) -> None:
         super().__init__(cfg, task)
-        if not cfg.skip_target_penalty >= 0:
+        if not 0 <= cfg.skip_target_penalty < math.inf:
             raise UserError(
-                f"--skip-target-penalty must be 0 or more, not {cfg.skip_target_penalty}: the paper uses 1 to 5."
+                f"--skip-target-penalty must be 0 or more and finite, not {cfg.skip_target_penalty}: the paper "
+                "uses 1 to 5."
             )
 
     def word_loss(self, output: Any, targets: TargetBatch) -> WordLoss:

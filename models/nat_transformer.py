@@ -127,11 +127,15 @@ class NatTransformerModel(BaseFairseqModel):
 
     @classmethod
     def build_model(cls, cfg: NatTransformerConfig, task: Any) -> "NatTransformerModel":
-        if MASK not in task.target_dictionary:
+        if not hasattr(task, "mask_idx"):
             raise UserError(
-                f"this model needs <mask> in the dictionary, which task {task.cfg._name} does not add: "
-                "use --task nat_translation."
+                f"--task {task.cfg._name} cannot use {cfg._name}, a non-autoregressive model: use --task "
+                "nat_translation."
             )
+        for side in ("encoder", "decoder"):
+            dim, heads = getattr(cfg, f"{side}_embed_dim"), getattr(cfg, f"{side}_attention_heads")
+            if heads < 1 or dim % heads:
+                raise UserError(f"--{side}-attention-heads {heads} must divide --{side}-embed-dim, which is {dim}.")
         transformer = _transformer_config(cfg)
         encoder_embedding, decoder_embedding = _embeddings(cfg, task.source_dictionary, task.target_dictionary)
         encoder = TransformerEncoderBase(transformer, task.source_dictionary, encoder_embedding)

@@ -29,9 +29,9 @@ def register_all() -> None:
             f"this build of fairseq does not run on this Python ({error}): install fairseq-fixed, or use Python 3.10."
         ) from error
 
-    from nat_plugin import fairseq_guards
+    from nat_plugin import guards
 
-    fairseq_guards.install()
+    guards.install()
     for package in ("nat_plugin.tasks", "nat_plugin.models", "nat_plugin.criterions"):
         _import_submodules(package)
 

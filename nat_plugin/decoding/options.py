@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,9 +32,12 @@ class DecodingOptions:
         Raises:
             UserError: a value is out of range.
         """
-        if not self.length_multiplier > 0:
+        for entry in dataclasses.fields(self):
+            _check_type(entry.name, getattr(self, entry.name), entry.default)
+        if not 0 < self.length_multiplier < math.inf:
             raise UserError(
-                f"--length-multiplier must be above 0, not {self.length_multiplier}: the papers use 1.00 to 1.10."
+                f"--length-multiplier must be above 0 and finite, not {self.length_multiplier}: the papers "
+                "use 1.00 to 1.10."
             )
         for name in ("length_candidates", "iterations", "nbest"):
             if getattr(self, name) < 1:
@@ -57,6 +61,15 @@ class DecodingOptions:
                 f"--eval-bleu-args names unknown options {', '.join(unknown)}: known are {', '.join(sorted(known))}."
             )
         return dataclasses.replace(self, **{key: values[key] for key in values if key in known}).validate()
+
+
+def _check_type(name: str, value: Any, default: Any) -> None:
+    """``--eval-bleu-args`` may hold anything that JSON has; a whole number is a fine float, True is no number."""
+    kinds = (int, float) if isinstance(default, float) else (type(default),)
+    if not isinstance(value, kinds) or isinstance(value, bool) != isinstance(default, bool):
+        raise UserError(
+            f"{name} must be {' or '.join(kind.__name__ for kind in kinds)}, not {value!r}: correct --eval-bleu-args."
+        )
 
 
 def from_fairseq(options: DecodingOptions, generation: Any) -> DecodingOptions:

@@ -35,6 +35,6 @@ def load_dictionary(path: str) -> Dictionary:
         )
     try:
         dictionary = Dictionary.load(path)
-    except (ValueError, RuntimeError) as error:
+    except Exception as error:  # fairseq raises no narrower one for wrong encoding
         raise UserError(f"{path} is not a fairseq dictionary ({error}): binarise the data again.") from error
     return add_special_symbols(dictionary)

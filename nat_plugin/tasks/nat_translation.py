@@ -1,14 +1,16 @@
 """The task ``nat_translation``: fairseq's ``translation`` with our symbols, our batches and our decoding options."""
 
 # No `from __future__ import annotations` here: fairseq's dataclass parser needs types, not strings.
+import json
 import logging
+import struct
 from argparse import Namespace
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
 
 import numpy as np
 import torch
-from fairseq.data import Dictionary, LanguagePairDataset
+from fairseq.data import Dictionary, LanguagePairDataset, encoders
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
@@ -17,6 +19,7 @@ from nat_plugin.decoding.options import DecodingOptions, from_fairseq
 from nat_plugin.errors import UserError
 from nat_plugin.symbols import BLANK, MASK
 from nat_plugin.tasks.batches import even_batches
+from nat_plugin.tasks.binarised import check_tokens
 from nat_plugin.tasks.dictionaries import add_special_symbols, load_dictionary
 
 logger = logging.getLogger(__name__)
@@ -62,6 +65,8 @@ class NatTranslationTask(TranslationTask):
         super().__init__(cfg, src_dict, tgt_dict)
         self.mask_idx = tgt_dict.index(MASK)
         self.blank_idx = tgt_dict.index(BLANK)
+        self.sentences_read = 0  # by fairseq-interactive, which reads some at a time
+        self.first_sentence = 0  # how many of them stand before the current data set
         if tgt_dict.unk() in (self.mask_idx, self.blank_idx):
             raise UserError(
                 "the target dictionary lacks <mask> or <blank>: load it with nat_translation's load_dictionary."
@@ -75,6 +80,12 @@ class NatTranslationTask(TranslationTask):
             )
         if cfg.left_pad_target:
             raise UserError("--left-pad-target has no meaning for a non-autoregressive decoder: drop it.")
+        if cfg.eval_bleu:
+            for flag in ("eval_bleu_args", "eval_bleu_detok_args"):
+                _check_json_object(f"--{flag.replace('_', '-')}", getattr(cfg, flag))
+            if cfg.eval_bleu_detok not in encoders.TOKENIZER_REGISTRY:
+                known = ", ".join(sorted(encoders.TOKENIZER_REGISTRY))
+                raise UserError(f"--eval-bleu-detok {cfg.eval_bleu_detok} is no tokenizer of fairseq: use {known}.")
 
     @classmethod
     def load_dictionary(cls, filename: str) -> Dictionary:
@@ -92,7 +103,9 @@ class NatTranslationTask(TranslationTask):
     ) -> LanguagePairDataset:
         if constraints is not None:
             raise UserError("--constraints is not supported by non-autoregressive decoding: drop it.")
-        _refuse_empty(src_lengths, "input sentence")
+        _refuse_empty(src_lengths, "input sentence", before=self.sentences_read)
+        self.first_sentence = self.sentences_read
+        self.sentences_read += len(src_lengths)
         return LanguagePairDataset(
             src_tokens,
             src_lengths,
@@ -102,19 +115,22 @@ class NatTranslationTask(TranslationTask):
         )
 
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> None:
+        where = f"split '{split}' for {self.cfg.source_lang}-{self.cfg.target_lang} in {self.cfg.data}"
         try:
             super().load_dataset(split, epoch=epoch, combine=combine, **kwargs)
         except FileNotFoundError as error:
             raise UserError(
-                f"there is no binarised split '{split}' for {self.cfg.source_lang}-{self.cfg.target_lang} in "
-                f"{self.cfg.data}: check folder, --gen-subset and languages, or binarise with scripts/prepare.py."
+                f"there is no binarised {where}: check folder, --gen-subset and languages, or binarise with "
+                "scripts/prepare.py."
             ) from error
-        dataset = self.datasets[split]
-        if dataset.tgt is not None and len(dataset.src) != len(dataset.tgt):
+        except (AssertionError, ValueError, struct.error) as error:
             raise UserError(
-                f"split '{split}' of {self.cfg.data} has {len(dataset.src)} source but {len(dataset.tgt)} target "
-                "sentences: binarise both sides again from files of equal length."
-            )
+                f"the binarised {where} is damaged, empty, or has sides of unequal length ({error}): binarise it again."
+            ) from error
+        self.first_sentence = 0
+        dataset = self.datasets[split]
+        for side, dictionary in ((dataset.src, self.src_dict), (dataset.tgt, self.tgt_dict)):
+            check_tokens(side, dictionary, where)
         _refuse_empty(dataset.src_sizes, f"source sentence of split '{split}'")
         if dataset.tgt_sizes is not None and split == self.cfg.train_subset:
             _refuse_empty(dataset.tgt_sizes, f"target sentence of split '{split}'")
@@ -125,8 +141,8 @@ class NatTranslationTask(TranslationTask):
         kept, too_long = dataset.filter_indices_by_size(indices, max_positions)
         if not too_long:
             return kept
-        example = f"sentence {too_long[0]} has sizes {dataset.size(too_long[0])}, the limit is {max_positions}"
-        if not ignore_invalid_inputs:
+        example = self._describe_too_long(dataset, too_long[0], max_positions)
+        if not ignore_invalid_inputs or not len(kept):
             raise UserError(
                 f"{len(too_long)} of {len(indices)} sentences are too long ({example}): shorten them, raise "
                 "--max-source-positions and --max-target-positions (and train with that), or leave them out "
@@ -135,29 +151,56 @@ class NatTranslationTask(TranslationTask):
         logger.warning("%d of %d sentences are too long and are left out: %s", len(too_long), len(indices), example)
         return kept
 
+    def _describe_too_long(self, dataset: Any, index: int, limits: Any) -> str:
+        source, target = (int(size) for size in np.broadcast_to(dataset.size(index), 2))
+        sides = f"{source} source" + (f" and {target} target" if target else "")
+        source_limit, target_limit = limits if isinstance(limits, (tuple, list)) else (limits, limits)
+        return (
+            f"number {self.first_sentence + index + 1} has {sides} tokens with its end marker, at most {source_limit} "
+            f"and {target_limit} fit"
+        )
+
     def get_batch_iterator(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         """As fairseq's, but no sentence is dropped and every worker gets the same number of batches.
 
         fairseq's batcher drops the last batch when it is no multiple of ``required_batch_size_multiple``, and zeroes
-        the sample size of a worker that runs out of batches: both are avoided here.
+        the sample size of a worker that runs out of batches: both are avoided here. Each epoch makes its batches anew:
+        fairseq otherwise keeps those of the epoch that the process started in, and a resumed training sees others.
         """
         kwargs["required_batch_size_multiple"] = 1
-        with even_batches(dataset, kwargs.get("num_shards", 1)):
-            return super().get_batch_iterator(dataset, *args, **kwargs)
+        kwargs["disable_iterator_cache"] = True
+        try:
+            with even_batches(dataset, kwargs.get("num_shards", 1)):
+                return super().get_batch_iterator(dataset, *args, **kwargs)
+        except AssertionError as error:
+            if "max_tokens" not in str(error):
+                raise
+            raise UserError(
+                f"a sentence alone has more tokens than one batch may ({error}): raise --max-tokens."
+            ) from error
+
+    def can_reuse_epoch_itr(self, dataset: Any) -> bool:
+        """Training batches are made anew each epoch: fairseq otherwise keeps those of the first epoch that it saw, so a
+        training that was stopped and continued would see other batches than one that was not."""
+        return dataset is not self.datasets.get(self.cfg.train_subset) and bool(super().can_reuse_epoch_itr(dataset))
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
-        eval_bleu = self.cfg.eval_bleu
         model = super().build_model(cfg, from_checkpoint)
         if not hasattr(model, "decode_canvas"):
             raise UserError(
                 f"--task nat_translation trains non-autoregressive models, and --arch {cfg._name} is none of ours: use "
                 "--arch cmlm, or --task translation for an autoregressive model."
             )
-        if eval_bleu and getattr(self, "tokenizer", None) is None:
-            raise UserError(
-                f"--eval-bleu-detok {self.cfg.eval_bleu_detok} names no known tokenizer: use moses or space."
-            )
         return model
+
+    def build_criterion(self, cfg: Any, *args: Any, **kwargs: Any) -> Any:
+        criterion = super().build_criterion(cfg, *args, **kwargs)
+        if not hasattr(criterion, "word_loss"):
+            raise UserError(
+                f"--criterion {cfg._name} does not train non-autoregressive models of this task: use --criterion "
+                "nat_cross_entropy, nat_axe or another of ours."
+            )
+        return criterion
 
     def build_generator(
         self,
@@ -201,11 +244,24 @@ def decoding_options(cfg: NatTranslationConfig) -> DecodingOptions:
     )
 
 
-def _refuse_empty(sizes: Any, what: str) -> None:
-    """A sentence of zero tokens is one whose only token is the end of sentence."""
+def _check_json_object(flag: str, text: str) -> None:
+    try:
+        parsed = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"""{flag} {text} is not JSON ({error}): write it as '{{"iterations": 4}}'.""") from error
+    if not isinstance(parsed, dict):
+        raise UserError(f"""{flag} {text} is no JSON object: write it as '{{"iterations": 4}}'.""")
+
+
+def _refuse_empty(sizes: Any, what: str, before: int = 0) -> None:
+    """A sentence of zero tokens is one whose only token is the end of sentence.
+
+    Args:
+        before: how many sentences were read earlier, for the number in the message.
+    """
     empty = np.flatnonzero(np.asarray(sizes) <= 1)
     if len(empty):
         raise UserError(
-            f"{what}, number {int(empty[0]) + 1}, has no tokens ({len(empty)} such sentences): remove the empty lines; "
-            "scripts/prepare.py drops them and says how many."
+            f"{what}, number {before + int(empty[0]) + 1}, has no tokens ({len(empty)} such sentences): remove the "
+            "empty lines; scripts/prepare.py drops them and says how many."
         )

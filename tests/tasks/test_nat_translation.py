@@ -50,7 +50,7 @@ def test_every_sentence_is_in_a_batch(count: int, shards: int) -> None:
             required_batch_size_multiple=8,
             num_shards=shards,
             shard_id=shard,
-                disable_iterator_cache=True,
+            disable_iterator_cache=True,
         ).next_epoch_itr(shuffle=False)
         batches = [sample for sample in iterator if sample]
         numbers.append(len(batches))

@@ -1,0 +1,143 @@
+"""Reading checkpoints: safely, and with one sentence for a file that cannot be used.
+
+Checkpoints hold a few classes besides tensors, and torch >= 2.6 refuses them unless they are named as safe. They are
+named here, so that the check itself stays on: a pickle that carries code is refused, not run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import re
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+
+from nat_plugin.errors import UserError
+from nat_plugin.guards.patching import Function, replace
+
+_DEFAULT_RESTORE_FILE = "checkpoint_last.pt"
+_SIZE_MISMATCH = re.compile(r"size mismatch for (\S+): .*?Size\(\[(.*?)\]\) from checkpoint, .*?Size\(\[(.*?)\]\)")
+
+
+def install() -> None:
+    from fairseq import checkpoint_utils
+    from fairseq.trainer import Trainer
+
+    _allow_classes()
+    replace(checkpoint_utils, "load_checkpoint_to_cpu", _guarded_reading)
+    replace(checkpoint_utils, "load_model_ensemble_and_task", _guarded_model)
+    replace(Trainer, "load_checkpoint", _guarded_resumption)
+
+
+def _allow_classes() -> None:
+    if not hasattr(torch.serialization, "add_safe_globals"):  # torch < 2.4 has no such check
+        return
+    dtype_classes = [getattr(np.dtypes, name) for name in dir(np.dtypes) if name.endswith("DType")]
+    safe: list[Any] = [argparse.Namespace, np.ndarray, np.dtype, *dtype_classes]
+    multiarray = importlib.import_module("numpy._core.multiarray" if hasattr(np, "_core") else "numpy.core.multiarray")
+    for path in ("numpy.core.multiarray", "numpy._core.multiarray"):  # a checkpoint names whichever its numpy had
+        safe += [(getattr(multiarray, name), f"{path}.{name}") for name in ("_reconstruct", "scalar")]
+    torch.serialization.add_safe_globals(safe)
+
+
+def _guarded_reading(original: Function) -> Function:
+    def load_checkpoint_to_cpu(path: str, *args: Any, **kwargs: Any) -> Any:
+        """fairseq's; a file that is no whole, safe fairseq checkpoint raises :class:`UserError`."""
+        if not os.path.isfile(path):
+            raise _missing(path)
+        try:
+            state = original(path, *args, **kwargs)
+        except UnpicklingError as error:
+            named = re.search(r"GLOBAL ([\w.]+)", str(error))
+            raise UserError(
+                f"{path} was refused by torch's safe loader and nothing in it was executed: it "
+                + (f"names code to run ({named.group(1)})" if named else "is damaged or was not written by torch.save")
+                + "; use a checkpoint written by fairseq-train."
+            ) from error
+        except (EOFError, OSError, RuntimeError) as error:
+            if "memory" in str(error):
+                raise
+            reason = str(error).partition(". ")[0] or type(error).__name__
+            raise UserError(
+                f"{path} is truncated or no checkpoint at all ({reason}): use an earlier one of that folder, such "
+                "as checkpoint_best.pt, or copy it again."
+            ) from error
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UserError(
+                f"{path} is not a fairseq checkpoint ({error}): use one written by fairseq-train."
+            ) from error
+        if not isinstance(state.get("model"), dict):
+            raise UserError(f"{path} is not a fairseq checkpoint (it holds no model): use one of fairseq-train.")
+        return state
+
+    return load_checkpoint_to_cpu
+
+
+def _guarded_model(original: Function) -> Function:
+    def load_model_ensemble_and_task(
+        filenames: list[str], arg_overrides: Any = None, task: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """fairseq's; a file that is missing, does not fit or translates the other way raises :class:`UserError`."""
+        shown = ", ".join(filenames)
+        try:
+            result = original(filenames, arg_overrides, task, *args, **kwargs)
+        except OSError as error:
+            if str(error).startswith("Model file not found"):
+                raise _missing(shown) from error
+            raise
+        except RuntimeError as error:
+            raise (_misfit(shown, error) or error) from error
+        if task is not None:
+            _check_direction(shown, result[1].task, task.cfg)
+        return result
+
+    return load_model_ensemble_and_task
+
+
+def _guarded_resumption(original: Function) -> Function:
+    def load_checkpoint(self: Any, filename: str, *args: Any, **kwargs: Any) -> Any:
+        """fairseq's; a file that is named but missing, or does not fit, raises :class:`UserError`."""
+        wanted = self.cfg.checkpoint.restore_file
+        if wanted != _DEFAULT_RESTORE_FILE and not os.path.isfile(filename):
+            raise UserError(f"there is no checkpoint at --restore-file {wanted}: correct it, or drop it to start anew.")
+        try:
+            return original(self, filename, *args, **kwargs)
+        except AssertionError as error:
+            if "--reset-optimizer" in str(error):
+                raise UserError(f"{filename} cannot be continued with these flags: {error}.") from error
+            raise
+        except Exception as error:  # fairseq wraps whatever happened in a plain Exception
+            raise (_misfit(filename, error.__context__) or error) from error
+
+    return load_checkpoint
+
+
+def _missing(path: str) -> UserError:
+    return UserError(f"there is no checkpoint at {path}: check --path, --restore-file or --finetune-from-model.")
+
+
+def _misfit(path: str, error: BaseException | None) -> UserError | None:
+    """torch's list of all parameters that do not fit, as one sentence; None for an error about something else."""
+    text = str(error)
+    if "Error(s) in loading state_dict" not in text:
+        return None
+    sizes = _SIZE_MISMATCH.search(text)
+    what = f"{sizes[1]} is [{sizes[2]}] in it, but [{sizes[3]}] here" if sizes else "it holds parameters of other names"
+    return UserError(
+        f"{path} does not fit the model that is built here ({what}): give the dictionaries, the --arch and the sizes "
+        "that it was trained with."
+    )
+
+
+def _check_direction(path: str, saved: Any, given: Any) -> None:
+    trained = (getattr(saved, "source_lang", None), getattr(saved, "target_lang", None))
+    asked = (getattr(given, "source_lang", None), getattr(given, "target_lang", None))
+    if trained != asked and trained == asked[::-1]:
+        raise UserError(
+            f"{path} translates {trained[0]} to {trained[1]}, not {asked[0]} to {asked[1]}: swap --source-lang and "
+            "--target-lang, or give the other model."
+        )

@@ -1,0 +1,41 @@
+"""Training settings that cannot work together: refused before the first update, on the command line and in Hydra."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nat_plugin.errors import UserError
+from nat_plugin.guards.patching import Function, replace
+from nat_plugin.guards.precision import check_half_precision
+
+
+def install() -> None:
+    from fairseq.trainer import Trainer
+
+    replace(Trainer, "__init__", _guarded_trainer)
+
+
+def _guarded_trainer(original: Function) -> Function:
+    def __init__(self: Any, cfg: Any, task: Any, *args: Any, **kwargs: Any) -> None:
+        check_half_precision(cfg.common)
+        _check_metric(cfg, task)
+        original(self, cfg, task, *args, **kwargs)
+
+    return __init__
+
+
+def _check_metric(cfg: Any, task: Any) -> None:
+    """fairseq would look for the metric after the first validation, hours into the training.
+
+    Raises:
+        UserError: the best checkpoint is to be chosen by a BLEU that is not computed, or by the wrong end of it.
+    """
+    if cfg.checkpoint.best_checkpoint_metric != "bleu" or cfg.dataset.disable_validation:
+        return
+    if not getattr(task.cfg, "eval_bleu", False):
+        raise UserError("--best-checkpoint-metric bleu needs --eval-bleu, which computes it: add that flag.")
+    if not cfg.checkpoint.maximize_best_checkpoint_metric:
+        raise UserError(
+            "--best-checkpoint-metric bleu would keep the worst checkpoint, because fairseq takes the smallest value "
+            "as the best: add --maximize-best-checkpoint-metric."
+        )

@@ -1,0 +1,79 @@
+"""Which errors end in one sentence, and which in a traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from torch.multiprocessing.spawn import ProcessRaisedException
+
+import nat_plugin
+from nat_plugin.errors import UserError
+from nat_plugin.guards.messages import explain
+
+nat_plugin.register()
+
+
+def raised(make: Callable[[], object]) -> BaseException:
+    """What ``make`` raises."""
+    try:
+        make()
+    except Exception as error:
+        return error
+    raise AssertionError("nothing was raised")
+
+
+def while_handling(first: BaseException, second: BaseException) -> BaseException:
+    """``second``, as if raised while ``first`` was handled."""
+    second.__context__ = first
+    return second
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (UserError("mend this."), "mend this."),
+        (while_handling(UserError("mend this."), Exception("wrapped by fairseq")), "mend this."),
+        (while_handling(FloatingPointError("gradients are Nan"), StopIteration()), "stopped because gradients are Nan"),
+        (raised(lambda: b"\xff".decode()), "byte 0xff"),
+        (raised(lambda: Path("/nowhere/x").read_text()), "/nowhere/x: No such file or directory."),
+        (FileExistsError("/data/dict.en.txt"), "/data/dict.en.txt exists already"),
+        (OSError(28, "No space left on device"), "No space left on device."),
+        (AssertionError("--path required for generation!"), "--path required for generation."),
+        (raised(lambda: __import__("ast").literal_eval("{x")), "--model-overrides"),
+        (ImportError("Cannot find FullyShardedDataParallel. Please install"), "--ddp-backend fully_sharded"),
+        (
+            ProcessRaisedException("\n\n-- Process 0 terminated\nnat_plugin.errors.UserError: mend this.\n", 0, 1),
+            "mend this.",
+        ),
+    ],
+)
+def test_what_a_user_can_mend_is_one_sentence(error: BaseException, sentence: str) -> None:
+    told = explain(error)
+    assert told is not None
+    assert sentence in told
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyError("x"),
+        AssertionError("a programmer's"),
+        RuntimeError("CUDA error"),
+        while_handling(FileNotFoundError(2, "No such file", "optional"), KeyError("a bug")),
+        ProcessRaisedException("\n\n-- Process 0 terminated\nKeyError: 'x'\n", 0, 1),
+        KeyboardInterrupt(),
+    ],
+)
+def test_a_bug_keeps_its_traceback(error: BaseException) -> None:
+    assert explain(error) is None
+
+
+def test_the_last_word_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    sys.excepthook(UserError, UserError("mend this."), None)
+    captured = capsys.readouterr()
+    assert captured.err == "error: mend this.\n"
+    assert captured.out == ""
