@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from types import TracebackType
 
+from hydra.core.hydra_config import HydraConfig
+
 from nat_plugin.errors import UserError
 
 # What fairseq says → what the user is told. Only for errors that nothing of ours can see coming.
@@ -38,8 +40,9 @@ def install() -> None:
 
     hook.says_one_sentence = True  # type: ignore[attr-defined]
     sys.excepthook = hook
-    # Hydra prints a traceback of its own and leaves, unless it is told to let errors through to the hook above.
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    if HydraConfig.initialized():
+        # Hydra prints a traceback of its own and leaves, unless it is told to let errors through to the hook above.
+        os.environ.setdefault("HYDRA_FULL_ERROR", "1")
 
 
 def explain(error: BaseException) -> str | None:

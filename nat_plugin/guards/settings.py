@@ -18,10 +18,22 @@ def install() -> None:
 def _guarded_trainer(original: Function) -> Function:
     def __init__(self: Any, cfg: Any, task: Any, *args: Any, **kwargs: Any) -> None:
         check_half_precision(cfg.common)
+        _check_groups(cfg)
         _check_metric(cfg, task)
         original(self, cfg, task, *args, **kwargs)
 
     return __init__
+
+
+def _check_groups(cfg: Any) -> None:
+    """Hydra takes the defaults of these groups from fairseq's own primary configuration, not with another one.
+
+    Raises:
+        UserError: one is absent.
+    """
+    for group, example in (("optimizer", "adam"), ("lr_scheduler", "fixed")):
+        if getattr(cfg, group, None) is None:
+            raise UserError(f"the configuration has no {group}: add {group}._name={example}, or another one.")
 
 
 def _check_metric(cfg: Any, task: Any) -> None:

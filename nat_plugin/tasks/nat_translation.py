@@ -179,11 +179,6 @@ class NatTranslationTask(TranslationTask):
                 f"a sentence alone has more tokens than one batch may ({error}): raise --max-tokens."
             ) from error
 
-    def can_reuse_epoch_itr(self, dataset: Any) -> bool:
-        """Training batches are made anew each epoch: fairseq otherwise keeps those of the first epoch that it saw, so a
-        training that was stopped and continued would see other batches than one that was not."""
-        return dataset is not self.datasets.get(self.cfg.train_subset) and bool(super().can_reuse_epoch_itr(dataset))
-
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
         model = super().build_model(cfg, from_checkpoint)
         if not hasattr(model, "decode_canvas"):

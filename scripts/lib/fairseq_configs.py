@@ -26,7 +26,15 @@ _HEAD = """\
 # {title}
 # Written by scripts/lib/fairseq_configs.py; change it there. From the root of the repository:
 #   fairseq-hydra-train --config-dir configs/fairseq --config-name {name} \\
-#     task.data=$PWD/data-bin/wmt14_en_de_kd checkpoint.save_dir=$PWD/runs/{name} [model.dropout=0.1 …]
+#     task.data=data-bin/wmt14_en_de_kd checkpoint.save_dir=runs/{name} [model.dropout=0.1 …]
+"""
+# Hydra would otherwise change to a folder of its own, and relative paths would lead nowhere.
+_HYDRA = """\
+hydra:
+  run:
+    dir: ${checkpoint.save_dir}
+  job:
+    chdir: false
 """
 
 
@@ -82,7 +90,7 @@ def render(name: str) -> str:
         "criterion": (recipe.criterion, CRITERION_DATACLASS_REGISTRY[recipe.criterion]),
         "model": (recipe.model, MODEL_DATACLASS_REGISTRY[recipe.model]),
     }
-    lines = [_HEAD.format(title=recipe.title, name=name)]
+    lines = [_HEAD.format(title=recipe.title, name=name), _HYDRA]
     for group, values in _TRAINING.items():
         lines += [f"{group}:", *(_entry(key, value) for key, value in values.items()), ""]
     for group, (registered, config) in ours.items():

@@ -135,7 +135,7 @@ def test_wrong_languages_are_refused(made: Corpus, model: Model) -> None:
 def test_a_smaller_dictionary_is_refused(copied: Path, model: Model, tmp_path: Path) -> None:
     for language in (SOURCE, TARGET):
         path = copied / f"dict.{language}.txt"
-        path.write_text("".join(path.read_text(encoding="utf-8").splitlines(True)[:-6]), encoding="utf-8")
+        path.write_text("".join(path.read_text(encoding="utf-8").splitlines(True)[:16]), encoding="utf-8")
     message = generate(copied, model.checkpoint).refusal()
     assert "does not fit the model" in message
     assert "dictionaries" in message

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.lib import fairseq_configs
 from tests.end_to_end.commands import Result, run_binary
 from tests.end_to_end.conftest import Corpus, Model
 from tests.end_to_end.corpus import SOURCE, TARGET, TEST_COUNTS, write_corpus
@@ -58,16 +59,19 @@ def test_validate(made: Corpus, model: Model, plugin: list[object], tmp_path: Pa
 
 
 def test_hydra_train(made: Corpus, checkout: Path, tmp_path: Path) -> None:
+    """In the folder of the plugin, which the committed files name by a relative path."""
     sizes = [f"model.{side}_{key}=16" for side in ("encoder", "decoder") for key in ("embed_dim", "ffn_embed_dim")]
-    layers = [f"model.{side}_layers=1" for side in ("encoder", "decoder")]
-    result = elsewhere(
-        tmp_path,
+    sizes += [f"model.{side}_layers=1" for side in ("encoder", "decoder")]
+    limits = ["common.cpu=true", "optimization.max_update=1", "optimization.update_freq=[1]", "dataset.num_workers=0"]
+    before = sorted(checkout.parent.iterdir())
+    run_binary(
         "fairseq-hydra-train",
-        *("--config-dir", Path(__file__).resolve().parents[2] / "configs" / "fairseq", "--config-name", "cmlm_axe"),
-        *(f"common.user_dir={checkout}", f"task.data={made.data}", "+common.cpu=true", "optimization.max_update=1"),
-        *("optimization.update_freq=[1]", "dataset.num_workers=0", *sizes, *layers),
+        *("--config-dir", fairseq_configs.FOLDER, "--config-name", "cmlm_axe"),
+        *(f"task.data={made.data}", f"checkpoint.save_dir={tmp_path / 'run'}", *limits, *sizes),
+        folder=checkout.parent,
     ).checked()
-    assert (tmp_path / "elsewhere" / "checkpoints" / "checkpoint_last.pt").is_file(), result.output
+    assert (tmp_path / "run" / "checkpoint_last.pt").is_file()
+    assert sorted(checkout.parent.iterdir()) == before
 
 
 def test_mistakes_end_in_one_sentence(made: Corpus, model: Model, plugin: list[object], tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_two_processes_are_one(made: Corpus, tmp_path: Path) -> None:
 
 
 def test_a_resumed_training_is_an_uninterrupted_one(made: Corpus, tmp_path: Path) -> None:
-    """Eight updates are an epoch: the interruption falls into the second one, the end into the third."""
+    """Nine updates are an epoch: the interruption falls into the second one, the end into the third."""
     flags = ["--dropout", 0.3, "--batch-size", 32, "--lr-scheduler", "inverse_sqrt", "--warmup-updates", 4]
     train(made.data, tmp_path / "whole", *flags, "--max-update", 20).checked()
     train(made.data, tmp_path / "parts", *flags, "--max-update", 11).checked()

@@ -29,6 +29,7 @@ def config(data: Path, save_dir: Path) -> dict[str, dict[str, Any]]:
         "dataset": {"max_tokens": 400, "num_workers": 0, "disable_validation": True},
         "optimization": {"lr": [0.01], "max_update": UPDATES},
         "optimizer": {"_name": "adam"},
+        "lr_scheduler": {"_name": "fixed"},
         "checkpoint": {"save_dir": str(save_dir), "no_epoch_checkpoints": True},
         "task": {
             "_name": "nat_translation",
@@ -92,9 +93,15 @@ def test_committed_files_are_those_of_the_dataclasses(name: str) -> None:
     [
         ("+task.length_multiplier=0.0", "--length-multiplier must be above 0"),
         ("criterion.skip_target_penalty=-1.0", "--skip-target-penalty must be 0 or more"),
-        ("+common.fp16=true", "--fp16 needs a CUDA GPU"),
+        ("common.fp16=true", "--fp16 needs a CUDA GPU"),
     ],
 )
 def test_mistakes_get_one_sentence_here_too(made: Corpus, tmp_path: Path, override: str, expected: str) -> None:
     content = config(made.data, tmp_path / "run")
     assert expected in hydra_train(tmp_path / "config", content, override).refusal()
+
+
+def test_a_missing_group_is_named(made: Corpus, tmp_path: Path) -> None:
+    content = config(made.data, tmp_path / "run")
+    del content["lr_scheduler"]
+    assert "the configuration has no lr_scheduler" in hydra_train(tmp_path / "config", content).refusal()
