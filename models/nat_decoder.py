@@ -23,6 +23,11 @@ class NatDecoder(TransformerDecoderBase):
             [B, m, V]; the marker's own column is cut off, so that a sentence shorter than m has its marker, and then
             padding, in its last columns: they mean nothing.
         """
-        features, _ = self.extract_features(canvas, encoder_out=encoder_out, full_context_alignment=True)
-        logits: Tensor = self.output_layer(features[:, :-1])
+        logits: Tensor = self.output_layer(self.slot_features(canvas, encoder_out))
         return logits
+
+    def slot_features(self, canvas: Tensor, encoder_out: dict[str, Any]) -> Tensor:
+        """The last layer's state of every slot, [B, m, D]; arguments as in :meth:`forward`."""
+        features, _ = self.extract_features(canvas, encoder_out=encoder_out, full_context_alignment=True)
+        slots: Tensor = features[:, :-1]
+        return slots

@@ -21,6 +21,9 @@ from nat_plugin.models.length_predictor import LengthPredictor
 from nat_plugin.models.nat_decoder import NatDecoder
 from nat_plugin.symbols import MASK
 
+# Decoding needs the best token of each slot only: so many logits at once keep a GPU busy and stay in a CPU's cache.
+_LOGITS_AT_ONCE = 2**27 if torch.cuda.is_available() else 2**21
+
 
 class Masking(str, Enum):
     """Which target tokens training hides from the decoder."""
@@ -213,6 +216,31 @@ class NatTransformerModel(BaseFairseqModel):
         canvas = build_canvas(slots, lengths, pad_idx=self.symbols.pad, eos_idx=self.symbols.eos)
         logits: Tensor = self.decoder(canvas, encoder_out)
         return logits
+
+    def fill_slots(
+        self, slots: Tensor, lengths: Tensor, encoder_out: Dict[str, Any], excluded: Tensor
+    ) -> Tuple[Tensor, Tensor]:
+        """The most probable token of each slot and its log-probability, without holding all logits at once.
+
+        Args:
+            slots, lengths, encoder_out: as in :meth:`decode_canvas`.
+            excluded: [K] int64, tokens that may not be chosen; they still count in the normaliser.
+
+        Returns:
+            [B, m] int64 and [B, m] float32.
+        """
+        canvas = build_canvas(slots, lengths, pad_idx=self.symbols.pad, eos_idx=self.symbols.eos)
+        states = self.decoder.slot_features(canvas, encoder_out).flatten(0, 1)
+        rows = max(1, _LOGITS_AT_ONCE // len(self.decoder.dictionary))
+        chunks = [self._best_of(chunk, excluded) for chunk in states.split(rows)]
+        tokens, lprobs = (torch.cat(parts).view_as(slots) for parts in zip(*chunks, strict=True))
+        return tokens, lprobs
+
+    def _best_of(self, states: Tensor, excluded: Tensor) -> Tuple[Tensor, Tensor]:
+        logits = self.decoder.output_layer(states).float()
+        normalizers = logits.logsumexp(-1)
+        best, tokens = logits.index_fill_(1, excluded, float("-inf")).max(-1)
+        return tokens, best - normalizers
 
 
 class CanvasSymbols(NamedTuple):

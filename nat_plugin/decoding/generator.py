@@ -55,8 +55,11 @@ class NatGenerator:
             index = torch.arange(batch, device=lengths.device).repeat_interleave(candidates)
             encoder_out = model.encoder.reorder_encoder_out(encoder_out, index)
 
+        never_predicted = self.never_predicted.to(lengths.device)
+
         def predict(slots: Tensor) -> tuple[Tensor, Tensor]:
-            return self._best_tokens(model.decode_canvas(slots, lengths, encoder_out))
+            tokens, lprobs = model.fill_slots(slots, lengths, encoder_out, never_predicted)
+            return tokens, lprobs
 
         filled = mask_predict(
             predict,
@@ -67,14 +70,6 @@ class NatGenerator:
             keep_history=options.retain_history,
         )
         return self._hypotheses(filled, lengths, batch, candidates)
-
-    def _best_tokens(self, logits: Tensor) -> tuple[Tensor, Tensor]:
-        """The most probable token of each slot that may stand there, and its log-probability."""
-        logits = logits.float()
-        normalizers = logits.logsumexp(-1)
-        logits.index_fill_(2, self.never_predicted.to(logits.device), float("-inf"))
-        best, tokens = logits.max(-1)
-        return tokens, best - normalizers
 
     def _finalise(self, tokens: Tensor, scores: Tensor, lengths: Tensor) -> FinalTokens:
         return finalise(
