@@ -213,8 +213,7 @@ class NatTransformerModel(BaseFairseqModel):
 
     def decode_canvas(self, slots: Tensor, lengths: Tensor, encoder_out: Dict[str, Any]) -> Tensor:
         """Logits [B, m, V] of a canvas whose slots hold the tokens ``slots`` [B, m], ``lengths`` [B] of them real."""
-        canvas = build_canvas(slots, lengths, pad_idx=self.symbols.pad, eos_idx=self.symbols.eos)
-        logits: Tensor = self.decoder(canvas, encoder_out)
+        logits: Tensor = self.decoder(self._canvas(slots, lengths), encoder_out)
         return logits
 
     def fill_slots(
@@ -229,12 +228,14 @@ class NatTransformerModel(BaseFairseqModel):
         Returns:
             [B, m] int64 and [B, m] float32.
         """
-        canvas = build_canvas(slots, lengths, pad_idx=self.symbols.pad, eos_idx=self.symbols.eos)
-        states = self.decoder.slot_features(canvas, encoder_out).flatten(0, 1)
+        states = self.decoder.slot_features(self._canvas(slots, lengths), encoder_out).flatten(0, 1)
         rows = max(1, _LOGITS_AT_ONCE // len(self.decoder.dictionary))
         chunks = [self._best_of(chunk, excluded) for chunk in states.split(rows)]
         tokens, lprobs = (torch.cat(parts).view_as(slots) for parts in zip(*chunks, strict=True))
         return tokens, lprobs
+
+    def _canvas(self, slots: Tensor, lengths: Tensor) -> Tensor:
+        return build_canvas(slots, lengths, pad_idx=self.symbols.pad, eos_idx=self.symbols.eos)
 
     def _best_of(self, states: Tensor, excluded: Tensor) -> Tuple[Tensor, Tensor]:
         logits = self.decoder.output_layer(states).float()

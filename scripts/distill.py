@@ -141,17 +141,24 @@ def teacher_options(options: argparse.Namespace, model: TrainedModel, data: Prep
     )
 
 
-def plain_command(teacher: TeacherOptions, model: TrainedModel) -> list[str]:
-    """The fairseq-generate command that gives the same translations."""
-    flags = {
-        "source_lang": model.source_lang,
-        "target_lang": model.target_lang,
+def search_flags(teacher: TeacherOptions) -> dict[str, Any]:
+    """How the teacher searches, as flags of fairseq-generate."""
+    return {
         "beam": teacher.beam,
         "lenpen": teacher.lenpen,
         "max_len_a": MAX_LENGTH_RATIO,
         "max_len_b": MAX_LENGTH_EXTRA,
         "max_tokens": teacher.max_tokens,
         "fp16": teacher.fp16,
+    }
+
+
+def plain_command(teacher: TeacherOptions, model: TrainedModel) -> list[str]:
+    """The fairseq-generate command that gives the same translations."""
+    flags = {
+        "source_lang": model.source_lang,
+        "target_lang": model.target_lang,
+        **search_flags(teacher),
     }
     return generate_command(teacher.data, teacher.checkpoint, task=model.task, flags=flags, split=teacher.split)
 
@@ -212,12 +219,7 @@ def describe_settings(teacher: TeacherOptions, data: PreparedData, source: Path,
     return {
         "sha256": {path.name: digest(path) for path in files},
         "split": teacher.split,
-        "beam": teacher.beam,
-        "lenpen": teacher.lenpen,
-        "max_len_a": MAX_LENGTH_RATIO,
-        "max_len_b": MAX_LENGTH_EXTRA,
-        "max_tokens": teacher.max_tokens,
-        "fp16": teacher.fp16,
+        **search_flags(teacher),
         "shards": shards,
     }
 

@@ -58,8 +58,8 @@ class NatGenerator:
         never_predicted = self.never_predicted.to(lengths.device)
 
         def predict(slots: Tensor) -> tuple[Tensor, Tensor]:
-            tokens, lprobs = model.fill_slots(slots, lengths, encoder_out, never_predicted)
-            return tokens, lprobs
+            best: tuple[Tensor, Tensor] = model.fill_slots(slots, lengths, encoder_out, never_predicted)
+            return best
 
         filled = mask_predict(
             predict,
