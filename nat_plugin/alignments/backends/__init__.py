@@ -1,0 +1,67 @@
+"""Three implementations of the same few functions, and the choice between them.
+
+A backend is a module with ``read_slots`` and ``write_gradient``, the two passes over the logits, ``gather_logits``, and
+the small programs ``axe_paths``, ``ctc_occupancy`` and ``ctc_best_paths``. :mod:`.torch_backend` states what each one
+computes; :mod:`.cpp_backend` is compiled by setup.py where there is a compiler; :mod:`.triton_backend` is for CUDA.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from functools import cache
+from types import ModuleType
+from typing import Optional
+
+from torch import Tensor
+
+logger = logging.getLogger(__name__)
+
+BACKENDS = ("torch", "cpp", "triton")
+VARIABLE = "NAT_PLUGIN_BACKEND"
+
+
+def choose_backend(tensor: Tensor, name: Optional[str] = None) -> ModuleType:
+    """The backend for tensors like ``tensor``.
+
+    ``name`` decides; without it the environment variable NAT_PLUGIN_BACKEND; without that triton on CUDA and cpp on a
+    CPU, each if it can be loaded, and torch otherwise. The automatic choice is logged once for each kind of device.
+
+    Raises:
+        ValueError: an unknown name, or a backend that cannot be loaded or does not work on the tensor's device.
+    """
+    asked = name or os.environ.get(VARIABLE)
+    device = tensor.device.type
+    if not asked:
+        return _automatic(device)
+    if asked not in BACKENDS:
+        source = "backend" if name else VARIABLE
+        raise ValueError(f"{source} must be one of {', '.join(BACKENDS)}, not {asked!r}")
+    module, problem = _load(asked)
+    if module is None:
+        raise ValueError(f"the {asked} backend cannot be used: {problem}")
+    if device not in module.DEVICES:
+        raise ValueError(f"the {asked} backend works on {' and '.join(module.DEVICES)} tensors, not on {device}")
+    return module
+
+
+@cache
+def _automatic(device: str) -> ModuleType:
+    preferred = {"cpu": "cpp", "cuda": "triton"}.get(device, "torch")
+    module, problem = _load(preferred)
+    if module is not None and device in module.DEVICES:
+        logger.info("alignments on %s: %s backend", device, preferred)
+        return module
+    logger.info("alignments on %s: torch backend (%s: %s)", device, preferred, problem or "not for this device")
+    fallback, _ = _load("torch")
+    assert fallback is not None
+    return fallback
+
+
+@cache
+def _load(name: str) -> tuple[Optional[ModuleType], str]:
+    try:
+        return importlib.import_module(f"{__name__}.{name}_backend"), ""
+    except ImportError as error:
+        return None, str(error)

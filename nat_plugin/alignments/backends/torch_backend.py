@@ -1,0 +1,314 @@
+"""The backend that needs nothing but torch, and the reference for the others: here each function is specified.
+
+On a CPU the two passes over the logits go through them in pieces that stay in the cache; on a GPU in one piece. The
+programs loop over targets (AXE) or slots (CTC's best path), never over sentences.
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import torch
+from torch import Tensor
+
+DEVICES = ("cpu", "cuda")
+
+# Logits at once on a CPU: 1 MiB of float32, so that all steps on a piece but the first find it in the cache.
+_PIECE = 2**18
+# Where Σ exp(logit) without subtracting the maximum leaves this range, a normaliser is computed again with the maximum.
+_SMALLEST, _LARGEST = 1e-30, 1e30
+
+
+def accumulation_dtype(logits: Tensor) -> torch.dtype:
+    """float64 for float64 logits, float32 for all others."""
+    return torch.float64 if logits.dtype == torch.float64 else torch.float32
+
+
+def read_slots(logits: Tensor, tokens: Tensor, lengths: Tensor, mean: bool) -> tuple[Tensor, Tensor, Optional[Tensor]]:
+    """Normalisers, the log-probabilities of some tokens, and the mean log-probability of every slot.
+
+    Args:
+        logits: [B, m, V], any floating dtype; -inf is fine, NaN makes NaN of its slot's results.
+        tokens: [B, 1, K] or [B, m, K] int64.
+        lengths: [B] int64; slots beyond are not read, and their results are 0.
+        mean: whether the third result is wanted.
+
+    Returns:
+        log Σ_v exp(logit) [B, m]; log p(token) [B, m, K]; mean over v of log p(v) [B, m] or None. In float32, or
+        float64 for float64 logits.
+    """
+    real = _real(lengths, logits.size(1))
+    normalizers, means = _normalizers(logits, real, mean)
+    chosen = _gather(logits, tokens, real, accumulation_dtype(logits))
+    chosen.sub_(normalizers.unsqueeze(2))
+    if means is not None:
+        means.sub_(normalizers)
+    return normalizers, chosen, means
+
+
+def gather_logits(logits: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
+    """The logits of some tokens at every slot, [B, m, K], 0 beyond the lengths; arguments as in :func:`read_slots`."""
+    return _gather(logits, tokens, _real(lengths, logits.size(1)), accumulation_dtype(logits))
+
+
+def write_gradient(
+    logits: Tensor,
+    normalizers: Tensor,
+    tokens: Tensor,
+    token_weights: Tensor,
+    softmax_weights: Tensor,
+    uniform_weights: Optional[Tensor],
+    lengths: Tensor,
+    out: Optional[Tensor] = None,
+) -> Tensor:
+    """The logits' gradient: Σ_k token_weight_k·1[v = token_k] + uniform_weight/V - softmax_weight·p(v) in each slot.
+
+    Args:
+        logits, normalizers, tokens, lengths: as in and from :func:`read_slots`.
+        token_weights: [B, m, K]; a token that stands in the list twice gets the sum.
+        softmax_weights: [B, m].
+        uniform_weights: [B, m] or None for 0.
+        out: where to write, [B, m, V] of the logits' dtype; may be ``logits`` itself.
+
+    Returns:
+        [B, m, V] of the logits' dtype, 0 beyond the lengths and in slots whose weights are all 0.
+    """
+    width, vocabulary = logits.shape[1:]
+    out = torch.empty_like(logits, memory_format=torch.contiguous_format) if out is None else out
+    dtype = normalizers.dtype
+    real = _real(lengths, width)
+    shift, scale = _shift_and_scale(normalizers, softmax_weights, real)
+    uniform = None if uniform_weights is None else (uniform_weights / vocabulary).reshape(-1, 1)
+    index = tokens.expand(-1, width, -1).reshape(-1, tokens.size(2))
+    weights = token_weights.reshape(-1, tokens.size(2))
+    rows, out_rows = logits.reshape(-1, vocabulary), out.view(-1, vocabulary)
+    for piece in _pieces(rows):
+        # another dtype is computed in full precision and rounded once, with everything added
+        part = out_rows[piece] if out.dtype == dtype else rows.new_empty(rows[piece].shape, dtype=dtype)
+        torch.sub(rows[piece], shift[piece], out=part).exp_()
+        if scale is not None:
+            part.mul_(scale[piece])
+        if uniform is not None:
+            part.add_(uniform[piece])
+        part.scatter_add_(1, index[piece], weights[piece])
+        if part.dtype != out.dtype:
+            out_rows[piece] = part
+    return _zero_dead_slots(out, real, token_weights, softmax_weights, uniform_weights)
+
+
+def axe_paths(
+    target_lprobs: Tensor,
+    blank_lprobs: Tensor,
+    logit_lengths: Tensor,
+    target_lengths: Tensor,
+    skip_target_penalty: float,
+    causal: bool,
+) -> tuple[Tensor, Tensor]:
+    """The cheapest path of AXE's recursion for each sentence (see :mod:`nat_plugin.alignments.axe`).
+
+    A row of the table, one target over all slots, is two candidates a slot (align, skip target) and a chain of skipped
+    predictions, which is a running minimum once the prefix sums of the blanks' costs are subtracted:
+    A[i,j] = P[j] + min over k ≤ j of (E[i,k] - P[k]). So there are n steps, and the trace back takes n more.
+
+    Args:
+        target_lprobs: [B, m, n], log p_j(y_i); may be -inf.
+        blank_lprobs: [B, m].
+        logit_lengths, target_lengths: [B] int64.
+        skip_target_penalty: δ ≥ 0.
+        causal: whether *align* is only allowed where i ≥ j.
+
+    Returns:
+        positions [B, n] int64, the slot of each target, 0 beyond ``target_lengths``; aligned [B, n] bool, True where
+        the target is aligned, False where it is skipped and beyond ``target_lengths``.
+    """
+    batch, m, n = target_lprobs.shape
+    costs = _finite_costs(target_lprobs.permute(2, 0, 1))  # [n, B, m]
+    # column j of the table is slot j; column 0, before any slot, pays for skipped targets with slot 1
+    slots = torch.cat([costs[:, :, :1], costs], 2)
+    prefix = torch.nn.functional.pad(_finite_costs(blank_lprobs).cumsum(1), (1, 0))
+    infinity = float("inf")
+    above = prefix
+    starts = torch.empty(n, batch, m + 1, dtype=torch.int64, device=prefix.device)
+    aligns = torch.empty(n, batch, m + 1, dtype=torch.bool, device=prefix.device)
+    column = torch.arange(m + 1, device=prefix.device)
+    for i in range(n):
+        align = torch.full_like(above, infinity)
+        torch.add(above[:, :-1], costs[i], out=align[:, 1:])
+        if causal:
+            align[:, i + 2 :] = infinity
+        skip = above + skip_target_penalty * slots[i]
+        aligns[i] = align <= skip
+        best = torch.minimum(align, skip)
+        lowest, starts[i] = (best - prefix).cummin(1)
+        # where the chain is empty the sum is exactly its start
+        above = torch.where(starts[i] == column, best, lowest + prefix)
+    return _trace_axe(starts, aligns, logit_lengths, target_lengths)
+
+
+def ctc_occupancy(
+    lprobs: Tensor, targets: Tensor, logit_lengths: Tensor, target_lengths: Tensor
+) -> tuple[Tensor, Tensor]:
+    """CTC's cost, and how probable it is that each slot says each symbol of its sentence.
+
+    torch's own CTC runs on the window: its vocabulary is the sentence's n targets (equal ones share a column) and
+    blank.
+
+    Args:
+        lprobs: [B, m, n+1], log-probabilities of the n targets and, last, of blank.
+        targets: [B, n] int64; equal neighbours need a blank between them.
+        logit_lengths, target_lengths: [B] int64.
+
+    Returns:
+        costs [B], -log p(y | x), inf where the target cannot fit; occupancy [B, m, n+1], the posterior probability that
+        a slot says a column's symbol, 0 beyond the lengths and where the cost is infinite. A symbol that stands in the
+        targets twice has its occupancy in one of its columns.
+    """
+    batch, m, columns = lprobs.shape
+    n = columns - 1
+    symbols = (targets.unsqueeze(2) == targets.unsqueeze(1)).to(torch.int8).argmax(2) if n else targets
+    in_slots = lprobs.transpose(0, 1)
+    if n == 0:  # torch wants a target column even where no sentence has a target
+        symbols = targets.new_zeros(batch, 1)
+    costs, alphas = torch._ctc_loss(in_slots, symbols, logit_lengths, target_lengths, n, True)
+    ones = torch.ones_like(costs)
+    # torch's gradient is that of the log-softmax's input: p - occupancy
+    gradient = torch.ops.aten._ctc_loss_backward(
+        ones, in_slots, symbols, logit_lengths, target_lengths, costs, alphas, n, True
+    )
+    occupancy = (in_slots.exp() - gradient).transpose(0, 1)
+    wanted = _real(logit_lengths, m) & costs.isfinite().unsqueeze(1)
+    possible = wanted.unsqueeze(2) & (lprobs > float("-inf"))
+    return costs, torch.where(possible, occupancy, 0.0).clamp(min=0.0)
+
+
+def ctc_best_paths(lprobs: Tensor, targets: Tensor, logit_lengths: Tensor, target_lengths: Tensor) -> Tensor:
+    """The most probable CTC path of each sentence (Viterbi); arguments as in :func:`ctc_occupancy`.
+
+    Returns:
+        [B, m] int64, the column that each slot says, n (blank) beyond the lengths and where the target cannot fit.
+    """
+    batch, m, columns = lprobs.shape
+    n = columns - 1
+    states = 2 * n + 1
+    state = torch.arange(states, device=lprobs.device)
+    column_of = torch.where(state % 2 == 0, n, state // 2)
+    emitted = lprobs.transpose(0, 1).index_select(2, column_of)  # [m, B, 2n+1]
+    impossible = float("-inf")
+    # the three ways into a state: past a blank from the target before (if it differs), from the state before, staying
+    penalty = torch.zeros(3, batch, states, dtype=lprobs.dtype, device=lprobs.device)
+    penalty[0] = impossible
+    penalty[0, :, 3::2].masked_fill_(targets[:, 1:] != targets[:, :-1], 0.0)
+    scores = torch.full((m, batch, states + 2), impossible, dtype=lprobs.dtype, device=lprobs.device)
+    inner = scores[:, :, 2:]
+    inner[0, :, :2] = emitted[0, :, :2]
+    ways = scores.as_strided((m, 3, batch, states), (scores.stride(0), 1, scores.stride(1), 1))
+    candidates, best = torch.empty_like(penalty), torch.empty_like(penalty[0])
+    for before, into, said in zip(ways[:-1], inner[1:], emitted[1:], strict=True):
+        torch.add(before, penalty, out=candidates)
+        torch.amax(candidates, 0, out=best)
+        torch.add(best, said, out=into)
+    final = inner[logit_lengths - 1, torch.arange(batch, device=lprobs.device)]
+    ends = torch.stack((2 * target_lengths, (2 * target_lengths - 1).clamp(min=0)), 1)
+    reached, which = final.gather(1, ends).max(1, keepdim=True)
+    at = ends.gather(1, which)
+    real = _real(logit_lengths, m)
+    # the way that was taken is found again where the path passes: three numbers a slot instead of 2n+1
+    way = torch.arange(3, device=lprobs.device)
+    way_penalty = penalty.permute(1, 2, 0).reshape(batch, -1)
+    path = at.repeat(1, m)
+    for slot in range(m - 1, 0, -1):
+        into = scores[slot - 1].gather(1, at + way) + way_penalty.gather(1, 3 * at + way)
+        back = 2 - into.argmax(1, keepdim=True)
+        at = at - back.masked_fill_(~real[:, slot, None], 0)
+        path[:, slot - 1 : slot] = at
+    found = column_of[path]
+    return found.masked_fill(~(real & (reached > impossible)), n)
+
+
+def _real(lengths: Tensor, width: int) -> Tensor:
+    return torch.arange(width, device=lengths.device) < lengths.unsqueeze(1)
+
+
+def _pieces(rows: Tensor) -> list[slice]:
+    at_once = max(1, _PIECE // max(1, rows.size(1))) if rows.device.type == "cpu" else max(1, rows.size(0))
+    return [slice(start, start + at_once) for start in range(0, rows.size(0), at_once)]
+
+
+def _gather(logits: Tensor, tokens: Tensor, real: Tensor, dtype: torch.dtype) -> Tensor:
+    chosen = logits.gather(2, tokens.expand(-1, logits.size(1), -1)).to(dtype)
+    return chosen.masked_fill_(~real.unsqueeze(2), 0.0)
+
+
+def _normalizers(logits: Tensor, real: Tensor, mean: bool) -> tuple[Tensor, Optional[Tensor]]:
+    dtype = accumulation_dtype(logits)
+    rows = logits.reshape(-1, logits.size(2))
+    normalizers = torch.empty(rows.size(0), dtype=dtype, device=logits.device)
+    means = torch.empty_like(normalizers) if mean else None
+    for piece in _pieces(rows):
+        part = rows[piece].to(dtype)
+        normalizers[piece] = _log_sum_exp(part, real.view(-1)[piece])
+        if means is not None:
+            torch.mean(part, 1, out=means[piece])
+    padding = ~real
+    normalizers = normalizers.view(real.shape).masked_fill_(padding, 0.0)
+    return normalizers, None if means is None else means.view(real.shape).masked_fill_(padding, 0.0)
+
+
+def _log_sum_exp(rows: Tensor, real: Tensor) -> Tensor:
+    """[R] of rows [R, V]. On a CPU first without the pass that finds the maximum; rows that need it are done again."""
+    if rows.device.type != "cpu":
+        return rows.logsumexp(1)
+    sums = rows.exp().sum(1)
+    again = real & ~((sums > _SMALLEST) & (sums < _LARGEST))
+    result = sums.log_()
+    if bool(again.any()):
+        result[again] = rows[again].logsumexp(1)
+    return result
+
+
+def _shift_and_scale(normalizers: Tensor, softmax_weights: Tensor, real: Tensor) -> tuple[Tensor, Optional[Tensor]]:
+    """[B·m, 1] each, such that -softmax_weight · p = scale · exp(logit - shift); a scale of None is 1.
+
+    Weights of one sign, as losses have them, go into the exponent, which saves a pass. On a GPU to look at the signs
+    would wait for the kernels, so there the scale is always given.
+    """
+    scale = softmax_weights.neg()
+    off = (scale == 0) | ~real  # exp(-inf) = 0
+    if scale.device.type == "cpu" and bool((scale >= 0).all()):
+        shift = normalizers - scale.log()
+        return shift.masked_fill_(off, float("inf")).view(-1, 1), None
+    return normalizers.masked_fill(off, float("inf")).reshape(-1, 1), scale.reshape(-1, 1)
+
+
+def _zero_dead_slots(
+    out: Tensor, real: Tensor, token_weights: Tensor, softmax_weights: Tensor, uniform_weights: Optional[Tensor]
+) -> Tensor:
+    """Zero where no weight is: what logits of NaN or infinity would otherwise leave there."""
+    dead = (softmax_weights == 0) & (token_weights == 0).all(2)
+    if uniform_weights is not None:
+        dead &= uniform_weights == 0
+    dead |= ~real
+    if out.device.type == "cpu":
+        out[dead] = 0.0
+        return out
+    return out.masked_fill_(dead.unsqueeze(2), 0.0)
+
+
+def _finite_costs(lprobs: Tensor) -> Tensor:
+    """-log p in float64, with a finite stand-in for infinity that keeps sums exact enough to compare them."""
+    return lprobs.to(torch.float64).neg().clamp(max=1e9)
+
+
+def _trace_axe(starts: Tensor, aligns: Tensor, logit_lengths: Tensor, target_lengths: Tensor) -> tuple[Tensor, Tensor]:
+    n, batch, _ = starts.shape
+    positions = torch.zeros(batch, n, dtype=torch.int64, device=starts.device)
+    aligned = torch.zeros(batch, n, dtype=torch.bool, device=starts.device)
+    column = logit_lengths.unsqueeze(1)
+    for i in range(n - 1, -1, -1):
+        real = (i < target_lengths).unsqueeze(1)
+        start = starts[i].gather(1, column)
+        is_align = aligns[i].gather(1, start) & real
+        positions[:, i : i + 1] = torch.where(real, (start - 1).clamp(min=0), 0)
+        aligned[:, i : i + 1] = is_align
+        column = torch.where(real, start - is_align.to(torch.int64), column)
+    return positions, aligned

@@ -1,0 +1,94 @@
+"""The n-gram loss of JM-NAT (Guo et al. 2020, §3.3): bags of n-grams, expected against true.
+
+For an n-gram g of the reference, its expected count under the model is C̃(g) = Σ_t Π_i p_{t+i}(g_i), over windows of n
+consecutive masked slots, and C_y(g) is its count in the reference over the same windows. The loss is
+
+    K - Σ_g min(C_y(g), C̃(g)),
+
+with K the number of windows, so that it is never negative and 0 only where every n-gram is predicted with certainty.
+(The paper's K is the number of masked sets; several sets side by side form windows across their borders too, so that
+its loss can be negative. This is our one departure.)
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import torch
+from torch import Tensor
+
+from nat_plugin.alignments.checks import check_one_slot_a_target, check_slot_mask
+from nat_plugin.alignments.reduction import reduce_costs
+from nat_plugin.alignments.slot_log_probs import slot_log_probs
+
+
+def ngram_loss(
+    logits: Tensor,
+    targets: Tensor,
+    target_lengths: Tensor,
+    *,
+    n: int = 2,
+    masked: Optional[Tensor] = None,
+    reduction: str = "mean",
+    backend: Optional[str] = None,
+) -> Tensor:
+    """K minus the matched n-grams of each sentence; without a unit (a number of n-grams).
+
+    Args:
+        logits: [B, m, V], m targets a sentence.
+        targets: [B, m] int64; any token in range beyond ``target_lengths``.
+        target_lengths: [B].
+        n: the order of the n-grams, at least 1.
+        masked: [B, m] bool, the slots that the decoder did not see. None counts the n-grams of the whole sentence (the
+            bag-of-n-grams loss of Shao et al. 2020, clipped).
+        reduction: ``none`` [B], ``sum``, or ``mean`` (over the target tokens of the batch).
+        backend: see :func:`nat_plugin.alignments.slot_log_probs`.
+
+    Raises:
+        ValueError: n < 1, shapes that do not fit, or an unknown reduction.
+        FloatingPointError: NaN in the logits.
+    """
+    check_one_slot_a_target(logits, targets, "the n-gram loss")
+    lprobs = slot_log_probs(logits, targets, target_lengths, backend=backend)
+    costs = ngram_costs(lprobs.of_tokens, targets, target_lengths, n=n, masked=masked)
+    return reduce_costs(costs, target_lengths, reduction)
+
+
+def ngram_costs(
+    lprobs: Tensor, targets: Tensor, target_lengths: Tensor, *, n: int, masked: Optional[Tensor] = None
+) -> Tensor:
+    """The loss from log-probabilities that are there already: [B].
+
+    Args:
+        lprobs: [B, m, m], log p_j(y_i) of slot j and target i, as :func:`nat_plugin.alignments.slot_log_probs` gives
+            them for ``targets``; another loss over the same window then shares its pass over the logits.
+
+    Other arguments and errors as in :func:`ngram_loss`.
+    """
+    if n < 1:
+        raise ValueError(f"n must be at least 1, not {n}")
+    width = targets.size(1)
+    counted = torch.arange(width, device=targets.device) < target_lengths.unsqueeze(1)
+    if masked is not None:
+        check_slot_mask(masked, lprobs, "masked")
+        counted = counted & masked
+    windows = width - n + 1
+    if windows < 1:
+        return lprobs.sum((1, 2)) * 0.0
+    probabilities = lprobs.exp()
+    same_token = targets.unsqueeze(2) == targets.unsqueeze(1)
+    is_window = counted[:, :windows]
+    expected = probabilities[:, :windows, :windows]  # [B, t, s]: window t says the n-gram that stands at s
+    same = same_token[:, :windows, :windows]
+    for place in range(1, n):
+        end = place + windows
+        is_window = is_window & counted[:, place:end]
+        expected = expected * probabilities[:, place:end, place:end]
+        same = same & same_token[:, place:end, place:end]
+    expected_counts = expected.masked_fill(~is_window.unsqueeze(2), 0.0).sum(1)
+    same = same & is_window.unsqueeze(1) & is_window.unsqueeze(2)
+    true_counts = same.sum(2)
+    earlier = torch.ones(windows, windows, dtype=torch.bool, device=targets.device).tril(-1)
+    is_first = is_window & ~(same & earlier).any(2)
+    matched = torch.minimum(expected_counts, true_counts.to(expected_counts.dtype))
+    return is_window.sum(1) - matched.masked_fill(~is_first, 0.0).sum(1)
