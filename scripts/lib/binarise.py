@@ -87,10 +87,26 @@ def preprocess(command: list[str], log: Path) -> None:
 
 
 def read_binarised(prefix: Path) -> Binarised:
-    """Read ``<prefix>.idx`` and ``<prefix>.bin`` as fairseq-preprocess wrote them.
+    """What ``<prefix>.idx`` and ``<prefix>.bin`` hold, as fairseq-preprocess wrote them.
 
     Raises:
         UserError: a file is missing, cut off, or in another format.
+    """
+    sizes, data = read_tokens(prefix)
+    types = np.unique(data)
+    return Binarised(
+        sentences=sizes.size,
+        tokens=data.size - sizes.size,
+        types=int((types >= _OWN_SYMBOLS).sum()),
+        unknown=int((data == _UNKNOWN).sum()),
+    )
+
+
+def read_tokens(prefix: Path) -> tuple[np.ndarray, np.ndarray]:
+    """The length of every sentence, its end marker included, and the tokens of all, one sentence after the other.
+
+    Raises:
+        UserError: as :func:`read_binarised`.
     """
     index_path, data_path = (prefix.with_name(prefix.name + suffix) for suffix in (".idx", ".bin"))
     try:
@@ -104,13 +120,7 @@ def read_binarised(prefix: Path) -> Binarised:
             raise ValueError(f"{sizes.sum()} tokens in the index, {data.size} in the data")
     except (FileNotFoundError, struct.error, ValueError, KeyError) as error:
         raise UserError(f"{prefix} is not whole ({error}): binarise the data again.") from error
-    types = np.unique(data)
-    return Binarised(
-        sentences=int(sentences),
-        tokens=int(data.size) - int(sentences),
-        types=int((types >= _OWN_SYMBOLS).sum()),
-        unknown=int((data == _UNKNOWN).sum()),
-    )
+    return sizes, data
 
 
 def dictionary_size(path: Path) -> int:
