@@ -40,11 +40,27 @@ def sequence_cost(
     return total
 
 
+def is_causal(moves: tuple[int, ...]) -> bool:
+    """Whether every aligned slot j has a target i ≥ j."""
+    i = j = 0
+    for move in moves:
+        i += move != SKIP_PREDICTION
+        j += move != SKIP_TARGET
+        if move == ALIGN and i < j:
+            return False
+    return True
+
+
 def axe(
-    lprobs: Tensor, targets: list[int], blank: int, delta: float, observed: list[bool] | None = None
+    lprobs: Tensor,
+    targets: list[int],
+    blank: int,
+    delta: float,
+    observed: list[bool] | None = None,
+    causal: bool = False,
 ) -> tuple[Tensor, tuple[int, ...]]:
     """The least cost and a sequence that has it."""
-    sequences = list(operator_sequences(len(targets), lprobs.size(0)))
+    sequences = [moves for moves in operator_sequences(len(targets), lprobs.size(0)) if not causal or is_causal(moves)]
     costs = [sequence_cost(moves, lprobs, targets, blank, delta, observed) for moves in sequences]
     best = min(range(len(costs)), key=lambda index: costs[index].item())
     return costs[best], sequences[best]

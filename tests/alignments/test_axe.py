@@ -15,9 +15,11 @@ from nat_plugin.alignments import (
     axe_alignment,
     axe_loss,
     axe_loss_and_alignment,
+    causal_axe_loss,
     label_smoothed_cross_entropy,
 )
 from tests.alignments import brute_force
+from tests.alignments.problems import BACKENDS, lengths
 
 V, BLANK = 5, 4
 DELTAS = (0.0, 0.5, 1.0, 3.0)
@@ -29,10 +31,8 @@ def problem(n: int, m: int, seed: int, sharpness: float = 2.0) -> tuple[Tensor, 
     return logits, torch.randint(0, V, (1, n), generator=generator)
 
 
-def lengths(*values: int) -> Tensor:
-    return torch.tensor(values)
-
-
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("causal", [False, True])
 @given(
     n=st.integers(0, 4),
     m=st.integers(1, 4),
@@ -40,19 +40,29 @@ def lengths(*values: int) -> Tensor:
     delta=st.sampled_from(DELTAS),
     sharpness=st.sampled_from([0.0, 1.0, 4.0]),
 )
-def test_loss_and_gradient_equal_enumeration(n: int, m: int, seed: int, delta: float, sharpness: float) -> None:
+def test_loss_and_gradient_equal_enumeration(
+    backend: str, causal: bool, n: int, m: int, seed: int, delta: float, sharpness: float
+) -> None:
     logits, targets = problem(n, m, seed, sharpness)
     ours = logits.clone().requires_grad_()
     loss, alignment = axe_loss_and_alignment(
-        ours, targets, lengths(m), lengths(n), blank_idx=BLANK, skip_target_penalty=delta
+        ours,
+        targets,
+        lengths(m),
+        lengths(n),
+        blank_idx=BLANK,
+        skip_target_penalty=delta,
+        causal=causal,
+        backend=backend,
     )
     theirs = logits.clone().requires_grad_()
     lprobs = theirs.log_softmax(-1)[0]
-    expected, _ = brute_force.axe(lprobs, targets[0].tolist(), BLANK, delta)
+    expected, _ = brute_force.axe(lprobs, targets[0].tolist(), BLANK, delta, causal=causal)
     assert loss.item() == pytest.approx(expected.item(), abs=1e-9)
 
     # where several paths cost the same, ours may be another one: its own gradient must then be right
     moves = tuple(op for op in alignment.operators[0].tolist() if op != AxeOperator.NONE)
+    assert not causal or brute_force.is_causal(moves)
     own_cost = brute_force.sequence_cost(moves, lprobs, targets[0].tolist(), BLANK, delta, None)
     assert own_cost.item() == pytest.approx(expected.item(), abs=1e-9)
     loss.sum().backward()
@@ -168,6 +178,19 @@ def test_is_cross_entropy_when_skipping_costs_too_much() -> None:
     targets = torch.randint(0, BLANK, (4, 6))
     axe = axe_loss(logits, targets, lengths(*[6] * 4), lengths(*[6] * 4), blank_idx=BLANK, skip_target_penalty=1e6)
     torch.testing.assert_close(axe, label_smoothed_cross_entropy(logits, targets))
+
+
+def test_causal_axe_aligns_no_slot_with_a_target_inside_its_own_input() -> None:
+    """Where each slot knows the target before it (teacher forcing), AXE copies it one slot late; causal AXE may not."""
+    targets = torch.tensor([[0, 1, 2, 3]])
+    logits = torch.zeros(1, 4, V)
+    for slot, token in enumerate([BLANK, 0, 1, 2]):
+        logits[0, slot, token] = 8.0
+    arguments = (logits, targets, lengths(4), lengths(4))
+    assert causal_axe_loss(*arguments, blank_idx=BLANK) > axe_loss(*arguments, blank_idx=BLANK) + 1
+    alignment = axe_alignment(*arguments, blank_idx=BLANK, causal=True)
+    moves = tuple(op for op in alignment.operators[0].tolist() if op != AxeOperator.NONE)
+    assert brute_force.is_causal(moves)
 
 
 def test_duplicating_a_sentence_doubles_the_sum_and_keeps_the_mean() -> None:

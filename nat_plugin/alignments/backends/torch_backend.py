@@ -79,9 +79,9 @@ def write_gradient(
     real = _real(lengths, width)
     shift, scale = _shift_and_scale(normalizers, softmax_weights, real)
     uniform = None if uniform_weights is None else (uniform_weights / vocabulary).reshape(-1, 1)
-    index = tokens.expand(-1, width, -1).reshape(-1, tokens.size(2))
-    weights = token_weights.reshape(-1, tokens.size(2))
     rows, out_rows = logits.reshape(-1, vocabulary), out.view(-1, vocabulary)
+    index = tokens.expand(-1, width, -1).reshape(rows.size(0), tokens.size(2))
+    weights = token_weights.reshape(index.shape)
     for piece in _pieces(rows):
         # another dtype is computed in full precision and rounded once, with everything added
         part = out_rows[piece] if out.dtype == dtype else rows.new_empty(rows[piece].shape, dtype=dtype)

@@ -1,0 +1,119 @@
+"""The n-gram loss against a count by hand, and what must hold of it whatever the input."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Optional
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from nat_plugin.alignments import ngram_loss
+from tests.alignments.problems import lengths
+
+V = 3  # few words: n-grams occur more than once
+
+
+def by_hand(lprobs: Tensor, targets: list[int], n: int, masked: list[bool]) -> Tensor:
+    """K - Σ_g min(C_y(g), C̃(g)) for one sentence, n-gram by n-gram."""
+    windows = [start for start in range(len(targets) - n + 1) if all(masked[start : start + n])]
+    counts = Counter(tuple(targets[start : start + n]) for start in windows)
+    matched = lprobs.new_zeros(())
+    for gram, count in counts.items():
+        expected = torch.stack(
+            [torch.stack([lprobs[start + i, token] for i, token in enumerate(gram)]).sum().exp() for start in windows]
+        ).sum()
+        matched = matched + expected.clamp(max=count)
+    return len(windows) - matched
+
+
+@given(
+    size=st.integers(1, 7),
+    n=st.integers(1, 4),
+    seed=st.integers(0, 10_000),
+    hidden=st.one_of(st.none(), st.integers(0, 127)),
+)
+def test_equals_the_count_by_hand_with_its_gradient(size: int, n: int, seed: int, hidden: Optional[int]) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits = 2 * torch.randn(1, size, V, generator=generator, dtype=torch.float64)
+    targets = torch.randint(0, V, (1, size), generator=generator)
+    mask = [hidden is None or bool(hidden >> place & 1) for place in range(size)]
+    ours, theirs = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    loss = ngram_loss(
+        ours,
+        targets,
+        lengths(size),
+        n=n,
+        masked=None if hidden is None else torch.tensor([mask]),
+        reduction="sum",
+    )
+    expected = by_hand(theirs.log_softmax(-1)[0], targets[0].tolist(), n, mask)
+    torch.testing.assert_close(loss, expected + 0.0 * theirs.sum())
+    assert loss.item() >= -1e-9
+    loss.backward()
+    if expected.requires_grad:
+        expected.backward()
+        torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=5), st.integers(1, 3), st.integers(0, 999))
+def test_batch_equals_single_whatever_the_padding(sizes: list[int], n: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    width = max(sizes) + 2
+    logits = torch.randn(len(sizes), width, V, generator=generator)
+    targets = torch.randint(0, V, (len(sizes), width), generator=generator)
+    masked = torch.rand(len(sizes), width, generator=generator) < 0.8
+    costs = ngram_loss(logits, targets, lengths(*sizes), n=n, masked=masked, reduction="none")
+    for row, size in enumerate(sizes):
+        if size == 0:
+            assert costs[row].item() == 0
+            continue
+        one = (logits[row : row + 1, :size], targets[row : row + 1, :size], lengths(size))
+        alone = ngram_loss(*one, n=n, masked=masked[row : row + 1, :size], reduction="none")
+        assert costs[row].item() == pytest.approx(alone.item(), abs=1e-5)
+
+
+def test_a_certain_right_prediction_is_zero_and_a_wrong_one_is_the_number_of_windows() -> None:
+    targets = torch.tensor([[0, 1, 2, 0, 1]])
+    right = torch.nn.functional.one_hot(targets, V).float() * 50
+    shifted = torch.nn.functional.one_hot((targets + 1) % V, V).float() * 50
+    wrong = torch.nn.functional.one_hot(torch.zeros_like(targets), V).float() * 50
+    assert ngram_loss(right, targets, lengths(5), reduction="sum").item() == pytest.approx(0, abs=1e-5)
+    assert ngram_loss(wrong, targets, lengths(5), reduction="sum").item() == pytest.approx(4, abs=1e-5)
+    # of 12 20 01 12 the reference has all but the second 12
+    assert ngram_loss(shifted, targets, lengths(5), reduction="sum").item() == pytest.approx(1, abs=1e-5)
+
+
+def test_repeating_a_word_is_clipped_by_the_references_count() -> None:
+    targets = torch.tensor([[0, 1, 2, 1]])
+    stuck = torch.nn.functional.one_hot(torch.tensor([[1, 1, 1, 1]]), V).float() * 50
+    assert ngram_loss(stuck, targets, lengths(4), n=1, reduction="sum").item() == pytest.approx(2, abs=1e-5)
+
+
+def test_windows_need_n_masked_neighbours() -> None:
+    logits, targets = torch.randn(1, 5, V, requires_grad=True), torch.tensor([[0, 1, 2, 0, 1]])
+    alone = torch.tensor([[True, False, True, False, True]])
+    loss = ngram_loss(logits, targets, lengths(5), masked=alone)
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None
+    assert logits.grad.abs().sum() == 0
+
+
+def test_gradcheck() -> None:
+    logits = torch.randn(2, 5, V, dtype=torch.float64, requires_grad=True)
+    targets = torch.randint(0, V, (2, 5))
+    assert torch.autograd.gradcheck(lambda x: ngram_loss(x, targets, lengths(5, 4), reduction="none"), logits)
+
+
+def test_refuses_what_makes_no_sense() -> None:
+    logits, targets = torch.zeros(1, 3, V), torch.tensor([[0, 1, 2]])
+    with pytest.raises(ValueError, match="n must be"):
+        ngram_loss(logits, targets, lengths(3), n=0)
+    with pytest.raises(ValueError, match="m = n"):
+        ngram_loss(logits[:, :2], targets, lengths(2))
+    with pytest.raises(ValueError, match="masked"):
+        ngram_loss(logits, targets, lengths(3), masked=torch.ones(1, 2, dtype=torch.bool))
