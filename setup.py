@@ -61,6 +61,7 @@ setup(
     extras_require={
         "fairseq": ["fairseq-fixed==0.12.3.1"],
         "ja": ["sacrebleu[ja]"],
+        "lm": ["flashlight-text"],  # beam search for CTC, and KenLM's querying code
         "dev": ["hypothesis", "mypy", "pytest", "pytest-timeout", "ruff"],
     },
 )
