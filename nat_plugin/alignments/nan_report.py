@@ -70,7 +70,5 @@ def _raise(flags: Tensor) -> None:
     slot = int(flags[sentences[0]].nonzero()[0])
     more = f" (and {len(sentences) - 1} more sentences)" if len(sentences) > 1 else ""
     raise FloatingPointError(
-        f"the logits of sentence {sentences[0]} of the batch hold NaN or infinity at slot {slot}{more}: the model's "
-        "weights or activations are broken; lower the learning rate, clip gradients, or resume from an earlier "
-        "checkpoint."
+        f"the logits of sentence {sentences[0]} of the batch hold NaN or infinity at slot {slot}{more}"
     )
