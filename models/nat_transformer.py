@@ -4,7 +4,7 @@
 from argparse import Namespace
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Dict, NamedTuple, Tuple
+from typing import Any, Dict, Iterator, NamedTuple, Tuple
 
 import torch
 from fairseq.dataclass import FairseqDataclass
@@ -233,6 +233,26 @@ class NatTransformerModel(BaseFairseqModel):
         chunks = [self._best_of(chunk, excluded) for chunk in states.split(rows)]
         tokens, lprobs = (torch.cat(parts).view_as(slots) for parts in zip(*chunks, strict=True))
         return tokens, lprobs
+
+    def top_slots(
+        self, slots: Tensor, lengths: Tensor, encoder_out: Dict[str, Any], excluded: Tensor, count: int
+    ) -> Iterator[Tuple[Tensor, Tensor]]:
+        """The ``count`` most probable tokens of each slot and their log-probabilities, some sentences at a time.
+
+        Args:
+            slots, lengths, encoder_out, excluded: as in :meth:`fill_slots`.
+
+        Yields:
+            [b, m, count] float32 (-inf where fewer tokens may be chosen) and [b, m, count] int64, for the next b
+            sentences; a caller can work on them elsewhere while the following ones are computed.
+        """
+        states = self.decoder.slot_features(self._canvas(slots, lengths), encoder_out)
+        sentences = max(1, _LOGITS_AT_ONCE // (len(self.decoder.dictionary) * slots.size(1)))
+        for chunk in states.split(sentences):
+            logits = self.decoder.output_layer(chunk).float()
+            normalizers = logits.logsumexp(-1, keepdim=True)
+            best, tokens = logits.index_fill_(-1, excluded, float("-inf")).topk(count, -1)
+            yield best - normalizers, tokens
 
     def _canvas(self, slots: Tensor, lengths: Tensor) -> Tensor:
         return build_canvas(slots, lengths, pad_idx=self.symbols.pad, eos_idx=self.symbols.eos)

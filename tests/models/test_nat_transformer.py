@@ -177,3 +177,22 @@ def test_runs_in_bfloat16(name: str) -> None:
     assert torch.isfinite(loss)
     generator = task.build_generator([model], helpers.namespace(length_candidates=2))
     assert len(generator.generate([model.eval()], sample)) == 4
+
+
+@pytest.mark.parametrize("logits_at_once", [1, 10_000])
+def test_top_slots_are_those_of_all_logits(logits_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nat_plugin.models.nat_transformer._LOGITS_AT_ONCE", logits_at_once)
+    task = helpers.task()
+    model = helpers.model(task).eval()
+    sample = helpers.batch(helpers.dataset(task, helpers.pairs(5, seed=2)))
+    encoder_out = model.encode(sample["net_input"]["src_tokens"], sample["net_input"]["src_lengths"])
+    lengths = torch.tensor([3, 7, 1, 5, 7])
+    slots = torch.full((5, 7), task.mask_idx)
+    excluded = torch.tensor([0, 1])
+    expected = model.decode_canvas(slots, lengths, encoder_out).float().log_softmax(-1)
+    expected[..., excluded] = float("-inf")
+    chunks = list(model.top_slots(slots, lengths, encoder_out, excluded, 4))
+    assert len(chunks) == (5 if logits_at_once == 1 else 1)
+    lprobs, tokens = (torch.cat(parts) for parts in zip(*chunks, strict=True))
+    torch.testing.assert_close(lprobs, expected.topk(4).values)
+    torch.testing.assert_close(expected.gather(-1, tokens), lprobs)
