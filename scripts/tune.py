@@ -3,11 +3,13 @@
 
     scripts/tune.py RUN length_multiplier                         # λ = 1.00, 1.01 … 1.10, as the AXE paper (Table 7)
     scripts/tune.py RUN length_multiplier=1.00:1.20:0.02 length_candidates=1,3,5
+    scripts/tune.py RUN ctc_beam=20 ngram_lm_path=LM.arpa ngram_lm_weight token_bonus    # α and β, as Gu & Kong 2021
 
 Every combination is one scripts/evaluate.py of the validation set; what is already in RUN/results is not done again, so
-a stopped search goes on where it was. The winner by --metric is written to RUN/tuned.json, which scripts/evaluate.py
-reads; of equal scores the first combination wins, so list the cheaper values first. The whole curve is kept in
-RUN/results/tune_<flags>.json.
+a stopped search goes on where it was. Values of token_bonus and length_bonus_form only rank what CTC beam search found,
+and are tried on the n-best lists of one decoding. The winner by --metric is written to RUN/tuned.json, which
+scripts/evaluate.py reads; of equal scores the first combination wins, so list the cheaper values first. The whole curve
+is kept in RUN/results/tune_<flags>.json.
 """
 
 from __future__ import annotations
@@ -31,9 +33,15 @@ from nat_plugin.files import write_json
 from scripts.lib.cli import run_main
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import flag_key
+from scripts.lib.rescoring import NBestLists
 from scripts.lib.results import Row, read_rows
 
-DEFAULT_GRIDS = {"length_multiplier": "1.00:1.10:0.01", "length_candidates": "1,3,5,7"}
+DEFAULT_GRIDS = {
+    "length_multiplier": "1.00:1.10:0.01",
+    "length_candidates": "1,3,5,7",
+    "ngram_lm_weight": "0.0:1.0:0.2",
+    "token_bonus": "0.0:4.0:0.5",
+}
 METRICS = ("bleu", "chrf", "tokenized_bleu")
 
 
@@ -90,11 +98,15 @@ def evaluate_all(
 ) -> list[tuple[dict[str, Any], Row]]:
     """One row for each combination, in order; rows that the same checkpoint already has are read, not made again."""
     flags = [flag for flag, _ in grids]
+    lists = NBestLists(run, split, threads)
     rows = []
     for values in itertools.product(*(values for _, values in grids)):
         settings = dict(zip(flags, values, strict=True))
         planned = Evaluation.plan(run, split=split, overrides=settings)
-        rows.append((settings, _stored_row(planned) or planned.run(threads)))
+        row = _stored_row(planned)
+        if row is None:
+            row = lists.row(planned, settings) if lists.can_serve(planned, settings) else planned.run(threads)
+        rows.append((settings, row))
     return rows
 
 
@@ -122,14 +134,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     store_winner(options.run, best)
     flags = [flag for flag, _ in grids]
     curve = [
-        settings | {key: row[key] for key in (*METRICS, "repeated_tokens", "length_ratio")} for settings, row in rows
+        settings | {key: row[key] for key in (*METRICS, "brevity_penalty", "repeated_tokens", "length_ratio")}
+        for settings, row in rows
     ]
     write_json(options.run / "results" / f"tune_{'_'.join(flags)}.json", {"winner": best, "curve": curve})
     body = [
-        [*settings.values(), *(f"{row[metric]:.2f}" for metric in METRICS), "*" * (settings == best)]
+        [
+            *settings.values(),
+            *(f"{row[metric]:.2f}" for metric in METRICS),
+            f"{row['brevity_penalty']:.3f}",
+            "*" * (settings == best),
+        ]
         for settings, row in rows
     ]
-    print(tabulate(body, [*flags, *METRICS, ""], disable_numparse=True))
+    print(tabulate(body, [*flags, *METRICS, "brevity", ""], disable_numparse=True))
     chosen = ", ".join(f"{flag} {value}" for flag, value in best.items())
     print(f"best {options.metric} on {options.split}: {winner[options.metric]:.2f} with {chosen}")
     print(f"stored in {options.run / 'tuned.json'}, which scripts/evaluate.py reads")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import nat_plugin
 from nat_plugin.files import atomic_write, write_json
 from scripts.lib.cli import shell
-from scripts.lib.generation import check_complete, displayed_path, generate_command, run_generate
+from scripts.lib.generation import Generation, check_complete, displayed_path, generate_command, run_generate
 from scripts.lib.prepared_data import PreparedData
 from scripts.lib.results import Row
 from scripts.lib.scoring import TokenizedText, bleu_metric, copied_share, default_tokenizer, score
@@ -72,7 +72,7 @@ class Evaluation:
         prepared = PreparedData.load(data or model.data)
         tokenizer = tokenizer or default_tokenizer(model.target_lang)
         bleu_metric(tokenizer)
-        changes = [f"{key}={value}" for key, value in (overrides or {}).items()]
+        changes = [f"{key}={_short(value)}" for key, value in (overrides or {}).items()]
         if checkpoint and path != model.checkpoint():
             changes.insert(0, path.name)
         suffix = suffix or "_".join(changes)
@@ -100,22 +100,40 @@ class Evaluation:
         Raises:
             UserError: fairseq-generate failed, or its output is not one translation a sentence.
         """
-        results = self.model.run.folder / "results"
-        command = generate_command(
+        generation = self.translate(threads)
+        best = [generation.hypotheses[index][0].tokens for index in range(len(self.sources))]
+        return self.store(best, generation)
+
+    @property
+    def command(self) -> list[str]:
+        """The fairseq-generate command that translates with all flags."""
+        return generate_command(
             self.data.folder, self.checkpoint, task=self.model.task, flags=self.flags, split=self.split
         )
-        print(f"$ {shell(command)}", flush=True)
+
+    def translate(self, threads: int | None = None) -> Generation:
+        """Run the command; its output is kept in RUN/results. Raises as :meth:`run`."""
+        print(f"$ {shell(self.command)}", flush=True)
         generation = run_generate(
-            command,
-            results / f"{self.stem}.log",
+            self.command,
+            self.model.run.folder / "results" / f"{self.stem}.log",
             sentences=len(self.sources),
             description=self.system,
             threads=threads,
         )
         check_complete(generation.hypotheses, len(self.sources), nbest=self.flags.get("nbest") or 1)
-        best = [generation.hypotheses[index][0].tokens for index in range(len(self.sources))]
+        return generation
+
+    def store(self, best: Sequence[str], generation: Generation) -> Row:
+        """Score one translation a sentence, write RUN/results, and return the row.
+
+        Args:
+            best: tokens as the model wrote them, in the order of the split.
+            generation: where they come from, for its time.
+        """
+        results = self.model.run.folder / "results"
         undone_by_fairseq = self.flags.get("remove_bpe") or self.flags.get("post_process")
-        words = best if undone_by_fairseq else self.data.words(best)
+        words = list(best) if undone_by_fairseq else self.data.words(best)
         text = self.data.text(words)
         with atomic_write(results / f"{self.stem}.hyp.txt") as handle:
             handle.writelines(f"{line}\n" for line in text)
@@ -134,13 +152,18 @@ class Evaluation:
             "method": self.model.method,
             "data": displayed_path(self.data.folder),
             "checkpoint": displayed_path(self.checkpoint),
-            "command": shell(command),
+            "command": shell(self.command),
             "decoding": self.flags,
             "generation_seconds": generation.seconds,
             **_machine(self.flags, generation.threads),
         }
         write_json(results / f"{self.stem}.json", [row])
         return row
+
+
+def _short(value: Any) -> Any:
+    """A path by its last part: names of systems and files are made of these."""
+    return value.rpartition("/")[2] if isinstance(value, str) else value
 
 
 def _machine(flags: dict[str, Any], threads: int) -> Row:

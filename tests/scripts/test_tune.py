@@ -53,6 +53,7 @@ class FakeEvaluation:
             "bleu": bleu,
             "chrf": value,
             "tokenized_bleu": bleu,
+            "brevity_penalty": 0.9,
             "repeated_tokens": 0.0,
             "length_ratio": value,
             "decoding": self.flags,

@@ -1,0 +1,55 @@
+"""Choosing again from one n-best list: what changes only the ranking of finished sentences needs no new decoding."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nat_plugin.decoding.ctc_search import length_bonus
+from scripts.lib.evaluation import Evaluation
+from scripts.lib.generation import Generation, Hypothesis
+from scripts.lib.results import Row
+
+RANKING_FLAGS = ("token_bonus", "length_bonus_form")
+"""Flags of CTC beam search that the search itself does not see."""
+
+
+class NBestLists:
+    """The n-best lists of CTC beam search on one split, decoded once for each setting of the other flags.
+
+    The search maximises log p(y|x) + α·log p_LM(y) whatever β is, so that choosing by β from its n-best lists gives
+    the very translations that decoding with β would give.
+    """
+
+    def __init__(self, run: Path, split: str, threads: int | None) -> None:
+        self.run, self.split, self.threads = run, split, threads
+        self._lists: dict[tuple[tuple[str, Any], ...], Generation] = {}
+
+    @staticmethod
+    def can_serve(planned: Evaluation, settings: Mapping[str, Any]) -> bool:
+        """Whether ``settings`` tune a flag of the ranking, and ``planned`` prints the subwords of a CTC beam search."""
+        joined = planned.flags.get("remove_bpe") or planned.flags.get("post_process")
+        return bool(planned.flags.get("ctc_beam") and not joined and set(settings) & set(RANKING_FLAGS))
+
+    def row(self, planned: Evaluation, settings: Mapping[str, Any]) -> Row:
+        """Score the sentences that come first under ``settings``, and write RUN/results as a decoding would."""
+        searched = {flag: value for flag, value in settings.items() if flag not in RANKING_FLAGS}
+        key = tuple(searched.items())
+        if key not in self._lists:
+            # Without a bonus the printed score is log p(y|x) + α·log p_LM(y).
+            whole_list = {"token_bonus": 0.0, "nbest": planned.flags["ctc_beam"]}
+            whole = Evaluation.plan(self.run, split=self.split, overrides=searched | whole_list)
+            self._lists[key] = whole.translate(self.threads)
+        generation = self._lists[key]
+        bonus, form = planned.flags.get("token_bonus", 0.0), planned.flags.get("length_bonus_form", "log")
+        best = [first_by(generation.hypotheses[index], bonus, form).tokens for index in range(len(planned.sources))]
+        return planned.store(best, generation)
+
+
+def first_by(hypotheses: Sequence[Hypothesis], bonus: float, form: str) -> Hypothesis:
+    """The hypothesis of the highest score (in base 2, without bonus) + β·log|y| or β·|y|; of equals, the first."""
+    return max(
+        hypotheses, key=lambda entry: math.log(2) * entry.score + bonus * length_bonus(len(entry.tokens.split()), form)
+    )
