@@ -3,10 +3,10 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test slow-test lint format clean
+.PHONY: help setup demo test slow-test lint format clean benchmark-alignments benchmark-scaling benchmark-training-step
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## make .venv with everything in it (the others do this first)
 	@scripts/setup_env.sh
@@ -24,6 +24,15 @@ test: lint ## lint, then every test that is not slow
 
 slow-test: setup ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow --durations=15
+
+benchmark-alignments: setup ## the losses against fairseq's cross entropy: time, memory, Viterbi (minutes)
+	$(BIN)/python benchmarks/alignments.py
+
+benchmark-scaling: setup ## cost against B, V and n·m, with a plot
+	$(BIN)/python benchmarks/scaling.py
+
+benchmark-training-step: setup ## a whole step of transformer-base, AXE against cross entropy
+	$(BIN)/python benchmarks/training_step.py
 
 format: setup ## let ruff rewrite the code
 	$(BIN)/ruff check --fix

@@ -62,6 +62,7 @@ setup(
         "fairseq": ["fairseq-fixed==0.12.3.1"],
         "ja": ["sacrebleu[ja]"],
         "lm": ["flashlight-text"],  # beam search for CTC, and KenLM's querying code
+        "plots": ["matplotlib"],
         "dev": ["hypothesis", "mypy", "pytest", "pytest-timeout", "ruff"],
     },
 )
