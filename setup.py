@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CCompilerError
 
 # Package -> folder. criterions/ and models/ stand at the top of the repository, and nat_plugin/criterions and
 # nat_plugin/models are links to them: left out below, because a copy without links must give the same packages.
@@ -29,6 +31,32 @@ OURS = [
 # What `import fairseq` needs beside these. It is installed without its dependencies (scripts/setup_env.sh says why):
 # of those that it declares, cffi, cython and torchaudio are never imported for translation.
 FOR_FAIRSEQ = ["bitarray", "regex", "scikit-learn"]
+
+
+# The kernels behind the alignments' C++ backend: plain C++17 without torch's headers, so that they build in seconds and
+# serve every version of torch. Optional: without a compiler the torch backend does the work, and the log says so.
+KERNELS = Extension(
+    "nat_plugin.alignments._kernels",
+    sources=[f"nat_plugin/alignments/csrc/{name}.cpp" for name in ("module", "programs", "rows")],
+    depends=["nat_plugin/alignments/csrc/rows.h"],
+    language="c++",
+    # Without the last two gcc does not vectorise comparisons; NaN and infinity keep their meaning.
+    extra_compile_args=["-O3", "-std=c++17", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"],
+    optional=True,
+)
+
+
+class BuildKernels(build_ext):
+    """With OpenMP where the compiler has it, and without it elsewhere."""
+
+    def build_extension(self, ext: Extension) -> None:
+        plain = ext.extra_compile_args, ext.extra_link_args
+        ext.extra_compile_args, ext.extra_link_args = [*plain[0], "-fopenmp"], [*plain[1], "-fopenmp"]
+        try:
+            super().build_extension(ext)
+        except CCompilerError:
+            ext.extra_compile_args, ext.extra_link_args = plain
+            super().build_extension(ext)
 
 
 def packages() -> list[str]:
@@ -58,6 +86,8 @@ setup(
     packages=packages(),
     package_dir=FOLDERS,
     install_requires=OURS + FOR_FAIRSEQ,
+    ext_modules=[KERNELS],
+    cmdclass={"build_ext": BuildKernels},
     extras_require={
         "fairseq": ["fairseq-fixed==0.12.3.1"],
         "ja": ["sacrebleu[ja]"],

@@ -30,7 +30,7 @@ die() {
 # ---------------------------------------------------------------------------------------------- what is there already
 
 installed_key() {
-    { printf '%s\n' "$root"; cat constraints.txt setup.py scripts/setup_env.sh; } | sha256sum | cut -d ' ' -f 1
+    { printf '%s\n' "$root"; cat constraints.txt setup.py scripts/setup_env.sh nat_plugin/alignments/csrc/*; } | sha256sum | cut -d ' ' -f 1
 }
 
 torch_choice() { # TORCH and TORCH_INDEX as given; where neither is, as they were when .venv was made
@@ -261,7 +261,7 @@ main() {
     check_machine
     if is_sound; then
         if [[ -f $state/complete ]]; then
-            say "constraints.txt, setup.py or this script has changed: $venv is brought up to date."
+            say "constraints.txt, setup.py, the C++ sources or this script have changed: $venv is brought up to date."
             rm -f "$state/complete"
         else
             say "an earlier set-up was stopped: it goes on in the same $venv."

@@ -14,7 +14,7 @@ from nat_plugin.alignments.backends import choose_backend, torch_backend
 from tests.alignments.problems import BACKENDS
 
 OTHERS = [name for name in BACKENDS if name != "torch"]
-pytestmark = pytest.mark.skipif(not OTHERS, reason="only the torch backend is here: the extension was not built")
+each_backend = pytest.mark.parametrize("name", OTHERS)
 
 PROBLEMS = st.fixed_dictionaries(
     {
@@ -47,15 +47,11 @@ class Problem:
         return torch.randn(*shape, generator=self.generator, dtype=self.window.dtype)
 
 
-@pytest.fixture(params=OTHERS)
-def backend(request: pytest.FixtureRequest) -> Any:
-    return choose_backend(torch.zeros(1), request.param)
-
-
+@each_backend
 @given(description=PROBLEMS)
 @settings(max_examples=40)
-def test_dense_passes_agree(backend: Any, description: dict[str, Any]) -> None:
-    problem = Problem(**description)
+def test_dense_passes_agree(name: str, description: dict[str, Any]) -> None:
+    backend, problem = choose_backend(torch.zeros(1), name), Problem(**description)
     ours = backend.read_slots(problem.logits, problem.tokens, problem.logit_lengths, True)
     reference = torch_backend.read_slots(problem.logits, problem.tokens, problem.logit_lengths, True)
     for mine, expected in zip(ours, reference, strict=True):
@@ -79,10 +75,11 @@ def test_dense_passes_agree(backend: Any, description: dict[str, Any]) -> None:
     )
 
 
+@each_backend
 @given(description=PROBLEMS, delta=st.sampled_from([0.0, 0.5, 1.0, 4.0]), causal=st.booleans())
 @settings(max_examples=60)
-def test_axe_paths_cost_the_same(backend: Any, description: dict[str, Any], delta: float, causal: bool) -> None:
-    problem = Problem(**description)
+def test_axe_paths_cost_the_same(name: str, description: dict[str, Any], delta: float, causal: bool) -> None:
+    backend, problem = choose_backend(torch.zeros(1), name), Problem(**description)
     window = problem.window
     arguments = (
         window[:, :, :-1].contiguous(),
@@ -111,10 +108,11 @@ def path_costs(arguments: Any, path: tuple[Tensor, Tensor]) -> Tensor:
     return -paid.masked_fill(~real, 0.0).sum(1) - blank_lprobs.masked_fill(~blank, 0.0).sum(1)
 
 
+@each_backend
 @given(description=PROBLEMS)
 @settings(max_examples=40)
-def test_ctc_programs_agree(backend: Any, description: dict[str, Any]) -> None:
-    problem = Problem(**description)
+def test_ctc_programs_agree(name: str, description: dict[str, Any]) -> None:
+    backend, problem = choose_backend(torch.zeros(1), name), Problem(**description)
     arguments = (problem.window, problem.targets, problem.logit_lengths, problem.target_lengths)
     costs, occupancy = backend.ctc_occupancy(*arguments)
     expected_costs, expected_occupancy = torch_backend.ctc_occupancy(*arguments)

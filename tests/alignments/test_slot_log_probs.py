@@ -68,7 +68,8 @@ def test_single_and_half_precision(backend: str, dtype: torch.dtype) -> None:
     assert ours.grad is not None
     assert exact.grad is not None
     assert ours.grad.dtype == dtype
-    torch.testing.assert_close(ours.grad, exact.grad.to(dtype))
+    tolerance = {"rtol": 5e-6, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 1e-2, "atol": 1e-4}
+    torch.testing.assert_close(ours.grad, exact.grad.to(dtype), **tolerance)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

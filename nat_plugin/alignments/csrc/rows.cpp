@@ -1,0 +1,259 @@
+// The two passes over the logits: read_slots and write_gradient, a row (one slot's V logits) at a time.
+#include "rows.h"
+
+#include <vector>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+namespace nat {
+
+template <class In>
+using Real = decltype(to_float(In{}));
+
+namespace {
+
+constexpr int64_t kBlock = 1024;  // numbers at once: all steps but the first find them in the first-level cache
+
+template <class In>
+struct Loaded {
+    Real<In> buffer[kBlock];
+    NAT_INLINE const Real<In>* operator()(const In* from, int64_t count) {
+        for (int64_t i = 0; i < count; ++i) buffer[i] = to_float(from[i]);
+        return buffer;
+    }
+};
+template <>
+struct Loaded<float> {
+    NAT_INLINE const float* operator()(const float* from, int64_t) { return from; }
+};
+template <>
+struct Loaded<double> {
+    NAT_INLINE const double* operator()(const double* from, int64_t) { return from; }
+};
+
+template <class T>
+struct RowSummary {
+    T normalizer;
+    T mean_lprob;
+};
+
+template <class In>
+NAT_INLINE RowSummary<Real<In>> summarise(const In* row, int64_t vocabulary) {
+    using T = Real<In>;
+    const T lowest = -std::numeric_limits<T>::infinity();
+    Loaded<In> load;
+    T maximum = lowest;
+    double exponentials = 0.0, total = 0.0;
+    for (int64_t start = 0; start < vocabulary; start += kBlock) {
+        const int64_t count = vocabulary - start < kBlock ? vocabulary - start : kBlock;
+        const T* x = load(row + start, count);
+        T block_maximum = lowest, block_total = 0;
+#pragma omp simd reduction(max : block_maximum) reduction(+ : block_total)
+        for (int64_t i = 0; i < count; ++i) {
+            block_maximum = x[i] > block_maximum ? x[i] : block_maximum;
+            block_total += x[i];
+        }
+        total += block_total;
+        if (block_maximum > maximum) {
+            exponentials *= std::exp(double(maximum) - double(block_maximum));
+            maximum = block_maximum;
+        }
+        if (maximum == lowest) {  // -inf so far, or NaN, which the total remembers
+            exponentials += block_total == block_total ? 0.0 : block_total;
+            continue;
+        }
+        T sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t i = 0; i < count; ++i) sum += exp_of(x[i] - maximum);
+        exponentials += sum;
+    }
+    const double normalizer = double(maximum) + std::log(exponentials);
+    return {T(normalizer), T(total / double(vocabulary) - normalizer)};
+}
+
+template <class In>
+struct ReadArguments {
+    const In* logits;         // [rows, vocabulary]
+    const int64_t* tokens;    // [rows, columns], or a row of columns for every `rows_a_list` rows
+    const int64_t* lengths;   // [batch]
+    Real<In>*normalizers, *chosen, *means;  // [rows], [rows, columns], [rows] or null
+    int64_t slots, columns, vocabulary, rows_a_list;
+};
+
+template <class In>
+NAT_INLINE void read_range(const ReadArguments<In>& a, int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+        Real<In>* chosen = a.chosen + row * a.columns;
+        if (row % a.slots >= a.lengths[row / a.slots]) {
+            a.normalizers[row] = 0;
+            if (a.means) a.means[row] = 0;
+            for (int64_t k = 0; k < a.columns; ++k) chosen[k] = 0;
+            continue;
+        }
+        const In* logits = a.logits + row * a.vocabulary;
+        const RowSummary<Real<In>> summary = summarise(logits, a.vocabulary);
+        a.normalizers[row] = summary.normalizer;
+        if (a.means) a.means[row] = summary.mean_lprob;
+        const int64_t* tokens = a.tokens + row / a.rows_a_list * a.columns;
+        for (int64_t k = 0; k < a.columns; ++k) chosen[k] = to_float(logits[tokens[k]]) - summary.normalizer;
+    }
+}
+
+template <class In>
+void gather_range(const ReadArguments<In>& a, int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+        const bool real = row % a.slots < a.lengths[row / a.slots];
+        const In* logits = a.logits + row * a.vocabulary;
+        const int64_t* tokens = a.tokens + row / a.rows_a_list * a.columns;
+        Real<In>* chosen = a.chosen + row * a.columns;
+        for (int64_t k = 0; k < a.columns; ++k) chosen[k] = real ? to_float(logits[tokens[k]]) : Real<In>(0);
+    }
+}
+
+template <class In>
+struct WriteArguments {
+    const In* logits;
+    const Real<In>* normalizers;      // [rows]
+    const int64_t* tokens;            // as in ReadArguments
+    const Real<In>* token_weights;    // [rows, columns]
+    const Real<In>* softmax_weights;  // [rows]
+    const Real<In>* uniform_weights;  // [rows] or null
+    const int64_t* lengths;
+    In* out;  // may be logits
+    int64_t slots, columns, vocabulary, rows_a_list;
+};
+
+// A row in its own precision; halves are computed in float and rounded once, with the tokens' weights added.
+template <class In>
+struct RowTarget {
+    std::vector<Real<In>> row;
+    explicit RowTarget(int64_t vocabulary) : row(size_t(vocabulary)) {}
+    NAT_INLINE Real<In>* begin(In*) { return row.data(); }
+    NAT_INLINE void finish(In* out) {
+        for (size_t v = 0; v < row.size(); ++v) store(out + v, row[v]);
+    }
+};
+template <>
+struct RowTarget<float> {
+    explicit RowTarget(int64_t) {}
+    NAT_INLINE float* begin(float* out) { return out; }
+    NAT_INLINE void finish(float*) {}
+};
+template <>
+struct RowTarget<double> {
+    explicit RowTarget(int64_t) {}
+    NAT_INLINE double* begin(double* out) { return out; }
+    NAT_INLINE void finish(double*) {}
+};
+
+template <class In>
+NAT_INLINE void write_range(const WriteArguments<In>& a, int64_t begin, int64_t end) {
+    using T = Real<In>;
+    RowTarget<In> target(a.vocabulary);
+    for (int64_t row = begin; row < end; ++row) {
+        In* out = a.out + row * a.vocabulary;
+        if (row % a.slots >= a.lengths[row / a.slots]) {
+            std::memset(static_cast<void*>(out), 0, size_t(a.vocabulary) * sizeof(In));
+            continue;
+        }
+        const In* logits = a.logits + row * a.vocabulary;
+        T* values = target.begin(out);
+        const T weight = a.softmax_weights[row], normalizer = a.normalizers[row];
+        const T uniform = a.uniform_weights ? a.uniform_weights[row] / T(a.vocabulary) : T(0);
+        if (weight == 0) {
+            for (int64_t v = 0; v < a.vocabulary; ++v) values[v] = uniform;
+        } else {
+#pragma omp simd
+            for (int64_t v = 0; v < a.vocabulary; ++v)
+                values[v] = uniform - weight * exp_of(to_float(logits[v]) - normalizer);
+        }
+        const int64_t* tokens = a.tokens + row / a.rows_a_list * a.columns;
+        const T* token_weights = a.token_weights + row * a.columns;
+        for (int64_t k = 0; k < a.columns; ++k)
+            if (token_weights[k] != 0) values[tokens[k]] += token_weights[k];
+        target.finish(out);
+    }
+}
+
+template <class Arguments>
+void in_parallel(void (*work)(const Arguments&, int64_t, int64_t), const Arguments& arguments, int64_t rows,
+                 int threads) {
+    constexpr int64_t at_once = 16;
+    const int64_t pieces = (rows + at_once - 1) / at_once;
+    (void)threads;
+#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1 && pieces > 1)
+    for (int64_t piece = 0; piece < pieces; ++piece) {
+        const int64_t begin = piece * at_once, end = begin + at_once < rows ? begin + at_once : rows;
+        work(arguments, begin, end);
+    }
+}
+
+}  // namespace
+
+using float32 = float;
+using float64 = double;
+
+// Each function that loops over logits is compiled for several generations of x86-64, and the best that this processor
+// has is chosen when the library is loaded. (By hand: attributes that do this need more of a compiler and a linker.)
+#define NAT_RANGES(In, generation, target)                                                                            \
+    target void read_##In##_##generation(const ReadArguments<In>& a, int64_t begin, int64_t end) {                    \
+        read_range(a, begin, end);                                                                                    \
+    }                                                                                                                 \
+    target void write_##In##_##generation(const WriteArguments<In>& a, int64_t begin, int64_t end) {                  \
+        write_range(a, begin, end);                                                                                   \
+    }
+#define NAT_FORMATS(generation, target)         \
+    NAT_RANGES(float32, generation, target)     \
+    NAT_RANGES(float64, generation, target)     \
+    NAT_RANGES(Half, generation, target)        \
+    NAT_RANGES(BFloat16, generation, target)
+
+NAT_FORMATS(portable, )
+#if defined(__x86_64__) && defined(__GNUC__)
+NAT_FORMATS(avx2, __attribute__((target("avx2,fma"))))
+NAT_FORMATS(avx512, __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))))
+const bool kAvx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                     __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+const bool kAvx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#define NAT_BEST(function) (nat::kAvx512 ? function##_avx512 : nat::kAvx2 ? function##_avx2 : function##_portable)
+#else
+#define NAT_BEST(function) function##_portable
+#endif
+
+}  // namespace nat
+
+// The entrances, called from Python by name: nat_<pass>_<format>. Matrices are contiguous.
+#define NAT_ENTRANCES(In, format)                                                                             \
+    extern "C" void nat_read_##format(const nat::In* logits, const int64_t* tokens, const int64_t* lengths,   \
+                                      nat::Real<nat::In>* normalizers, nat::Real<nat::In>* chosen,            \
+                                      nat::Real<nat::In>* means, int64_t batch, int64_t slots,                \
+                                      int64_t columns, int64_t vocabulary, int64_t rows_a_list, int threads) { \
+        const nat::ReadArguments<nat::In> a{logits, tokens,  lengths,    normalizers, chosen,                 \
+                                            means,  slots,   columns,    vocabulary,  rows_a_list};           \
+        nat::in_parallel(NAT_BEST(nat::read_##In), a, batch * slots, threads);                                          \
+    }                                                                                                         \
+    extern "C" void nat_gather_##format(const nat::In* logits, const int64_t* tokens, const int64_t* lengths, \
+                                        nat::Real<nat::In>* chosen, int64_t batch, int64_t slots,             \
+                                        int64_t columns, int64_t vocabulary, int64_t rows_a_list,             \
+                                        int threads) {                                                        \
+        const nat::ReadArguments<nat::In> a{logits,  tokens, lengths, nullptr,    chosen,                     \
+                                            nullptr, slots,  columns, vocabulary, rows_a_list};               \
+        nat::in_parallel(nat::gather_range<nat::In>, a, batch * slots, threads);                                        \
+    }                                                                                                         \
+    extern "C" void nat_write_##format(                                                                       \
+        const nat::In* logits, const nat::Real<nat::In>* normalizers, const int64_t* tokens,                  \
+        const nat::Real<nat::In>* token_weights, const nat::Real<nat::In>* softmax_weights,                   \
+        const nat::Real<nat::In>* uniform_weights, const int64_t* lengths, nat::In* out, int64_t batch,       \
+        int64_t slots, int64_t columns, int64_t vocabulary, int64_t rows_a_list, int threads) {               \
+        const nat::WriteArguments<nat::In> a{logits,          normalizers, tokens, token_weights, softmax_weights, \
+                                             uniform_weights, lengths,     out,    slots,         columns,    \
+                                             vocabulary,      rows_a_list};                                   \
+        nat::in_parallel(NAT_BEST(nat::write_##In), a, batch * slots, threads);                                         \
+    }
+
+NAT_ENTRANCES(float32, f32)
+NAT_ENTRANCES(float64, f64)
+NAT_ENTRANCES(Half, f16)
+NAT_ENTRANCES(BFloat16, bf16)

@@ -1,0 +1,84 @@
+// What the two passes over the logits share: number formats, exp, and code for several generations of processors.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#define NAT_INLINE inline __attribute__((always_inline))
+
+namespace nat {
+
+struct Half {
+    uint16_t bits;
+};
+struct BFloat16 {
+    uint16_t bits;
+};
+
+template <class To, class From>
+NAT_INLINE To bit_cast(From value) {
+    static_assert(sizeof(To) == sizeof(From), "same size");
+    To result;
+    std::memcpy(&result, &value, sizeof(To));
+    return result;
+}
+
+NAT_INLINE float to_float(float value) { return value; }
+NAT_INLINE double to_float(double value) { return value; }
+NAT_INLINE float to_float(BFloat16 value) { return bit_cast<float>(uint32_t(value.bits) << 16); }
+NAT_INLINE float to_float(Half value) {
+    // exponent and mantissa moved into place are the value times 2^-112; infinity and NaN need the largest exponent
+    const uint32_t sign = uint32_t(value.bits & 0x8000u) << 16;
+    const uint32_t magnitude = uint32_t(value.bits & 0x7fffu) << 13;
+    const float scaled = bit_cast<float>(magnitude) * bit_cast<float>(uint32_t(0x77800000u));
+    const uint32_t finite = bit_cast<uint32_t>(scaled);
+    const uint32_t special = magnitude | 0x7f800000u;
+    return bit_cast<float>(sign | (magnitude >= 0x0f800000u ? special : finite));
+}
+
+NAT_INLINE void store(float* to, float value) { *to = value; }
+NAT_INLINE void store(double* to, double value) { *to = value; }
+NAT_INLINE void store(BFloat16* to, float value) {
+    const uint32_t bits = bit_cast<uint32_t>(value);
+    const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;  // to nearest, ties to even
+    to->bits = uint16_t(value != value ? 0x7fc0u : rounded);
+}
+NAT_INLINE void store(Half* to, float value) {
+    const uint32_t bits = bit_cast<uint32_t>(value);
+    const uint32_t sign = (bits >> 16) & 0x8000u;
+    const float magnitude = bit_cast<float>(bits & 0x7fffffffu);
+    // adding a large enough number leaves the bits that a half keeps, rounded to nearest even
+    const uint32_t exponent = bit_cast<uint32_t>(magnitude) & 0x7f800000u;
+    const uint32_t floor_exponent = 0x38800000u;  // 2^-14, the smallest normal half
+    const uint32_t base = exponent > floor_exponent ? exponent : floor_exponent;
+    const float shifter = bit_cast<float>(base + (13u << 23));
+    const float rounded = (magnitude + shifter) - shifter;
+    const uint32_t as_half = bit_cast<uint32_t>(rounded * bit_cast<float>(uint32_t(0x07800000u))) >> 13;
+    uint32_t result = rounded >= 65520.0f ? 0x7c00u : as_half;
+    result = value != value ? 0x7e00u : result;
+    to->bits = uint16_t(sign | result);
+}
+
+// exp to within 1.5 units in the last place on [-87.3, 88]; 0 below, where results would be subnormal; NaN stays NaN.
+// Cephes' reduction to |r| <= ln 2 / 2 and a polynomial; written without branches so that loops over it are vectorised.
+NAT_INLINE float exp_of(float x) {
+    const float shifter = 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number
+    const float bounded = x > 88.0f ? 88.0f : x;
+    const float turns = (bounded * 1.44269504088896341f + shifter) - shifter;
+    const float r = (bounded - turns * 0.693359375f) + turns * 2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.0f;
+    const float clipped = turns < -126.0f ? -126.0f : turns;
+    const float scale = bit_cast<float>((int32_t(clipped) + 127) << 23);
+    return x < -87.33f ? 0.0f : p * scale;
+}
+NAT_INLINE double exp_of(double x) { return std::exp(x); }
+
+}  // namespace nat
