@@ -46,4 +46,4 @@ def test_a_setting_reaches_the_process_that_measures(tmp_path: Path) -> None:
 
 def test_a_process_that_fails_is_one_sentence() -> None:
     with pytest.raises(UserError, match="malloc setting default failed"):
-        malloc.run_under("default", "benchmarks.alignments", ["--shapes", "1"], threads=1)
+        malloc.run_under("default", "benchmarks.no_such_module", [], threads=1)
