@@ -48,11 +48,12 @@ NAT_INLINE void store(BFloat16* to, float value) {
 NAT_INLINE void store(Half* to, float value) {
     const uint32_t bits = bit_cast<uint32_t>(value);
     const uint32_t sign = (bits >> 16) & 0x8000u;
-    const float magnitude = bit_cast<float>(bits & 0x7fffffffu);
+    const float unsigned_value = bit_cast<float>(bits & 0x7fffffffu);
+    const float magnitude = unsigned_value > 65536.0f ? 65536.0f : unsigned_value;  // what follows does not overflow
     // adding a large enough number leaves the bits that a half keeps, rounded to nearest even
     const uint32_t exponent = bit_cast<uint32_t>(magnitude) & 0x7f800000u;
-    const uint32_t floor_exponent = 0x38800000u;  // 2^-14, the smallest normal half
-    const uint32_t base = exponent > floor_exponent ? exponent : floor_exponent;
+    const uint32_t smallest = 0x38800000u;  // of 2^-14, the smallest normal half
+    const uint32_t base = exponent > smallest ? exponent : smallest;
     const float shifter = bit_cast<float>(base + (13u << 23));
     const float rounded = (magnitude + shifter) - shifter;
     const uint32_t as_half = bit_cast<uint32_t>(rounded * bit_cast<float>(uint32_t(0x07800000u))) >> 13;
