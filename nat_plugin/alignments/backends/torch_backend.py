@@ -11,6 +11,10 @@ from typing import Optional
 import torch
 from torch import Tensor
 
+from nat_plugin.alignments.backends.torch_ctc import ctc_occupancy
+
+__all__ = ["axe_paths", "ctc_best_paths", "ctc_occupancy", "gather_logits", "read_slots", "write_gradient"]
+
 DEVICES = ("cpu", "cuda")
 
 # Logits at once on a CPU: 1 MiB of float32, so that all steps on a piece but the first find it in the cache.
@@ -143,42 +147,6 @@ def axe_paths(
         # where the chain is empty the sum is exactly its start
         above = torch.where(starts[i] == column, best, lowest + prefix)
     return _trace_axe(starts, aligns, logit_lengths, target_lengths)
-
-
-def ctc_occupancy(
-    lprobs: Tensor, targets: Tensor, logit_lengths: Tensor, target_lengths: Tensor
-) -> tuple[Tensor, Tensor]:
-    """CTC's cost, and how probable it is that each slot says each symbol of its sentence.
-
-    torch's own CTC runs on the window: its vocabulary is the sentence's n targets (equal ones share a column) and
-    blank.
-
-    Args:
-        lprobs: [B, m, n+1], log-probabilities of the n targets and, last, of blank.
-        targets: [B, n] int64; equal neighbours need a blank between them.
-        logit_lengths, target_lengths: [B] int64.
-
-    Returns:
-        costs [B], -log p(y | x), inf where the target cannot fit; occupancy [B, m, n+1], the posterior probability that
-        a slot says a column's symbol, 0 beyond the lengths and where the cost is infinite. A symbol that stands in the
-        targets twice has its occupancy in one of its columns.
-    """
-    batch, m, columns = lprobs.shape
-    n = columns - 1
-    symbols = (targets.unsqueeze(2) == targets.unsqueeze(1)).to(torch.int8).argmax(2) if n else targets
-    in_slots = lprobs.transpose(0, 1)
-    if n == 0:  # torch wants a target column even where no sentence has a target
-        symbols = targets.new_zeros(batch, 1)
-    costs, alphas = torch._ctc_loss(in_slots, symbols, logit_lengths, target_lengths, n, True)
-    ones = torch.ones_like(costs)
-    # torch's gradient is that of the log-softmax's input: p - occupancy
-    gradient = torch.ops.aten._ctc_loss_backward(
-        ones, in_slots, symbols, logit_lengths, target_lengths, costs, alphas, n, True
-    )
-    occupancy = (in_slots.exp() - gradient).transpose(0, 1)
-    wanted = _real(logit_lengths, m) & costs.isfinite().unsqueeze(1)
-    possible = wanted.unsqueeze(2) & (lprobs > float("-inf"))
-    return costs, torch.where(possible, occupancy, 0.0).clamp(min=0.0)
 
 
 def ctc_best_paths(lprobs: Tensor, targets: Tensor, logit_lengths: Tensor, target_lengths: Tensor) -> Tensor:
