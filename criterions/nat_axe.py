@@ -53,6 +53,7 @@ class NatAxeCriterion(NatCriterion):
             skip_target_penalty=self.cfg.skip_target_penalty,
             observed=(real & ~masked) if only_masks else None,
             label_smoothing=self.cfg.label_smoothing,
+            overwrite_logits=True,  # nobody needs them after the backward pass
         )
         statistics = {
             "axe_align": alignment.occurrences(AxeOperator.ALIGN).sum(),

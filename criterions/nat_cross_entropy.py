@@ -29,5 +29,6 @@ class NatCrossEntropyCriterion(NatCriterion):
             mask=predicted,
             label_smoothing=self.cfg.label_smoothing,
             reduction="none",
+            overwrite_logits=True,  # nobody needs them after the backward pass
         )
         return WordLoss(costs, predicted.sum(1), {})
