@@ -256,8 +256,8 @@ def _zero_dead_slots(
     if uniform_weights is not None:
         dead &= uniform_weights == 0
     dead |= ~real
-    if out.device.type == "cpu":
-        out[dead] = 0.0
+    if out.device.type == "cpu":  # not out[dead] = 0, which goes through all of out even where nothing is dead
+        out.view(-1, out.size(2)).index_fill_(0, dead.view(-1).nonzero().squeeze(1), 0.0)
         return out
     return out.masked_fill_(dead.unsqueeze(2), 0.0)
 
