@@ -41,18 +41,30 @@ def read_slots(logits: Tensor, tokens: Tensor, lengths: Tensor, mean: bool) -> t
         log Σ_v exp(logit) [B, m]; log p(token) [B, m, K]; mean over v of log p(v) [B, m] or None. In float32, or
         float64 for float64 logits.
     """
-    real = _real(lengths, logits.size(1))
-    normalizers, means = _normalizers(logits, real, mean)
-    chosen = _gather(logits, tokens, real, accumulation_dtype(logits))
-    chosen.sub_(normalizers.unsqueeze(2))
+    width, columns = logits.size(1), tokens.size(2)
+    real, dtype = _real(lengths, width), accumulation_dtype(logits)
+    rows, index = logits.reshape(-1, logits.size(2)), _in_rows(tokens, width)
+    normalizers = torch.empty(rows.size(0), dtype=dtype, device=logits.device)
+    chosen = torch.empty(rows.size(0), columns, dtype=dtype, device=logits.device)
+    means = torch.empty_like(normalizers) if mean else None
+    for piece in _pieces(rows):
+        part = rows[piece].to(dtype)
+        normalizers[piece] = _log_sum_exp(part, real.view(-1)[piece])
+        torch.gather(part, 1, index[piece], out=chosen[piece])
+        if means is not None:
+            torch.mean(part, 1, out=means[piece])
+    padding = ~real
+    normalizers = normalizers.view(real.shape)
+    chosen = chosen.view(*real.shape, columns).sub_(normalizers.unsqueeze(2)).masked_fill_(padding.unsqueeze(2), 0.0)
     if means is not None:
-        means.sub_(normalizers)
-    return normalizers, chosen, means
+        means = means.view(real.shape).sub_(normalizers).masked_fill_(padding, 0.0)
+    return normalizers.masked_fill_(padding, 0.0), chosen, means
 
 
 def gather_logits(logits: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
     """The logits of some tokens at every slot, [B, m, K], 0 beyond the lengths; arguments as in :func:`read_slots`."""
-    return _gather(logits, tokens, _real(lengths, logits.size(1)), accumulation_dtype(logits))
+    chosen = logits.gather(2, tokens.expand(-1, logits.size(1), -1)).to(accumulation_dtype(logits))
+    return chosen.masked_fill_(~_real(lengths, logits.size(1)).unsqueeze(2), 0.0)
 
 
 def write_gradient(
@@ -84,7 +96,7 @@ def write_gradient(
     shift, scale = _shift_and_scale(normalizers, softmax_weights, real)
     uniform = None if uniform_weights is None else (uniform_weights / vocabulary).reshape(-1, 1)
     rows, out_rows = logits.reshape(-1, vocabulary), out.view(-1, vocabulary)
-    index = tokens.expand(-1, width, -1).reshape(rows.size(0), tokens.size(2))
+    index = _in_rows(tokens, width)
     weights = token_weights.reshape(index.shape)
     for piece in _pieces(rows):
         # another dtype is computed in full precision and rounded once, with everything added
@@ -202,24 +214,9 @@ def _pieces(rows: Tensor) -> list[slice]:
     return [slice(start, start + at_once) for start in range(0, rows.size(0), at_once)]
 
 
-def _gather(logits: Tensor, tokens: Tensor, real: Tensor, dtype: torch.dtype) -> Tensor:
-    chosen = logits.gather(2, tokens.expand(-1, logits.size(1), -1)).to(dtype)
-    return chosen.masked_fill_(~real.unsqueeze(2), 0.0)
-
-
-def _normalizers(logits: Tensor, real: Tensor, mean: bool) -> tuple[Tensor, Optional[Tensor]]:
-    dtype = accumulation_dtype(logits)
-    rows = logits.reshape(-1, logits.size(2))
-    normalizers = torch.empty(rows.size(0), dtype=dtype, device=logits.device)
-    means = torch.empty_like(normalizers) if mean else None
-    for piece in _pieces(rows):
-        part = rows[piece].to(dtype)
-        normalizers[piece] = _log_sum_exp(part, real.view(-1)[piece])
-        if means is not None:
-            torch.mean(part, 1, out=means[piece])
-    padding = ~real
-    normalizers = normalizers.view(real.shape).masked_fill_(padding, 0.0)
-    return normalizers, None if means is None else means.view(real.shape).masked_fill_(padding, 0.0)
+def _in_rows(tokens: Tensor, width: int) -> Tensor:
+    """[B, 1 or m, K] -> [B·m, K]."""
+    return tokens.expand(-1, width, -1).flatten(0, 1)
 
 
 def _log_sum_exp(rows: Tensor, real: Tensor) -> Tensor:
