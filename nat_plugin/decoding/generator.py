@@ -11,6 +11,7 @@ from nat_plugin.canvas.lengths import scaled_lengths
 from nat_plugin.decoding.finalising import FinalTokens, finalise
 from nat_plugin.decoding.mask_predict import FilledCanvas, mask_predict
 from nat_plugin.decoding.options import DecodingOptions
+from nat_plugin.decoding.reranking import TeacherReranker
 from nat_plugin.errors import UserError
 from nat_plugin.symbols import BLANK, MASK
 
@@ -21,10 +22,12 @@ class NatGenerator:
     Args:
         dictionary: the target dictionary, with ``<mask>`` and ``<blank>``.
         options: see :class:`DecodingOptions`.
+        reranker: chooses among the candidates of each sentence; by default their own mean log-probability does.
     """
 
-    def __init__(self, dictionary: Any, options: DecodingOptions) -> None:
+    def __init__(self, dictionary: Any, options: DecodingOptions, reranker: TeacherReranker | None = None) -> None:
         self.options = options
+        self.reranker = reranker
         self.pad_idx = dictionary.pad()
         self.mask_idx = dictionary.index(MASK)
         self.eos = dictionary.eos()
@@ -36,8 +39,8 @@ class NatGenerator:
     def generate(self, models: list[Any], sample: dict[str, Any], **unused: Any) -> list[list[dict[str, Any]]]:
         """Translate ``sample`` and return, for each sentence, its hypotheses as fairseq wants them, best first.
 
-        A hypothesis has ``tokens`` (without end of sentence), ``score`` (mean log-probability of those tokens, nats),
-        ``positional_scores``, ``steps`` (decoder passes), and ``history`` when it is asked for.
+        A hypothesis has ``tokens`` (without end of sentence), ``score`` (mean log-probability of those tokens, nats, or
+        the reranker's), ``positional_scores``, ``steps`` (decoder passes), and ``history`` when it is asked for.
 
         Raises:
             UserError: several models were given.
@@ -69,7 +72,7 @@ class NatGenerator:
             stop_when_unchanged=options.stop_when_unchanged,
             keep_history=options.retain_history,
         )
-        return self._hypotheses(filled, lengths, batch, candidates)
+        return self._hypotheses(filled, lengths, batch, candidates, sample["net_input"])
 
     def _finalise(self, tokens: Tensor, scores: Tensor, lengths: Tensor) -> FinalTokens:
         return finalise(
@@ -82,24 +85,27 @@ class NatGenerator:
         )
 
     def _hypotheses(
-        self, filled: FilledCanvas, lengths: Tensor, batch: int, candidates: int
+        self, filled: FilledCanvas, lengths: Tensor, batch: int, candidates: int, source: dict[str, Tensor]
     ) -> list[list[dict[str, Any]]]:
         final = self._finalise(filled.tokens, filled.scores, lengths)
-        mean_scores = final.mean_scores()
+        if self.reranker is None:
+            ranking = final.mean_scores()
+        else:
+            ranking = self.reranker.score(source["src_tokens"], source["src_lengths"], final.tokens, final.lengths)
         # a stable order: of equal scores the more probable length wins
-        order = mean_scores.view(batch, candidates).argsort(dim=1, descending=True, stable=True)
+        order = ranking.view(batch, candidates).argsort(dim=1, descending=True, stable=True)
         rows = order + torch.arange(batch, device=order.device).unsqueeze(1) * candidates
         chosen = rows[:, : self.options.nbest].cpu()
         history = [self._finalise(tokens, scores, lengths) for tokens, scores in filled.history]
         on_cpu = [FinalTokens(*(part.cpu() for part in entry)) for entry in (final, *history)]
-        mean_scores, steps = mean_scores.cpu(), filled.steps.cpu()
+        ranking, steps = ranking.cpu(), filled.steps.cpu()
 
         def hypothesis(row: int) -> dict[str, Any]:
             tokens, scores = _trim(on_cpu[0], row)
             return {
                 "tokens": tokens,
                 "positional_scores": scores,
-                "score": float(mean_scores[row]),
+                "score": float(ranking[row]),
                 "steps": int(steps[row]),
                 "attention": None,
                 "alignment": None,

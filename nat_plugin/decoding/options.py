@@ -23,6 +23,7 @@ class DecodingOptions:
     iterations: int = 1
     stop_when_unchanged: bool = False
     deduplicate: bool = False
+    reranker: str = ""
     nbest: int = 1
     retain_history: bool = False
 
@@ -42,6 +43,10 @@ class DecodingOptions:
         for name in ("length_candidates", "iterations", "nbest"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}.")
+        if self.reranker and self.length_candidates == 1:
+            raise UserError(
+                "--reranker has nothing to choose from: add --length-candidates K, with K of 5 or more for a gain."
+            )
         if self.nbest > self.length_candidates:
             raise UserError(
                 f"--nbest {self.nbest} needs at least as many candidates: add --length-candidates {self.nbest}."

@@ -16,6 +16,7 @@ from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
 from nat_plugin.decoding.generator import NatGenerator
 from nat_plugin.decoding.options import DecodingOptions, from_fairseq
+from nat_plugin.decoding.reranking import TeacherReranker
 from nat_plugin.errors import UserError
 from nat_plugin.symbols import BLANK, MASK
 from nat_plugin.tasks.batches import even_batches
@@ -45,6 +46,10 @@ class NatTranslationConfig(TranslationConfig):
     )
     deduplicate: bool = field(
         default=False, metadata={"help": "merge equal neighbouring tokens of the finished sentence into one"}
+    )
+    reranker: str = field(
+        default="",
+        metadata={"help": "checkpoint of an autoregressive teacher that chooses among the candidates (NPD)"},
     )
 
 
@@ -218,7 +223,9 @@ class NatTranslationTask(TranslationTask):
             )
         own = decoding_options(self.cfg)
         options = own.override(vars(args)) if isinstance(args, Namespace) else from_fairseq(own, args)
-        return NatGenerator(self.target_dictionary, options)
+        # before --remove-bpe and the like let the dictionary grow
+        reranker = TeacherReranker.load(options.reranker, self.src_dict, self.tgt_dict) if options.reranker else None
+        return NatGenerator(self.target_dictionary, options, reranker)
 
     def inference_step(
         self, generator: Any, models: Any, sample: Any, prefix_tokens: Any = None, constraints: Any = None
@@ -236,6 +243,7 @@ def decoding_options(cfg: NatTranslationConfig) -> DecodingOptions:
         iterations=cfg.iterations,
         stop_when_unchanged=cfg.stop_when_unchanged,
         deduplicate=cfg.deduplicate,
+        reranker=cfg.reranker,
     )
 
 

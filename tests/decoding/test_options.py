@@ -21,6 +21,7 @@ from nat_plugin.errors import UserError
         ({"length_candidates": 0}, "--length-candidates must be at least 1"),
         ({"iterations": 0}, "--iterations must be at least 1"),
         ({"nbest": 3, "length_candidates": 2}, "add --length-candidates 3"),
+        ({"reranker": "teacher.pt"}, "--reranker has nothing to choose from: add --length-candidates"),
     ],
 )
 def test_refuses_values_out_of_range(values: dict[str, Any], message: str) -> None:

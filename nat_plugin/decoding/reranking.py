@@ -1,0 +1,159 @@
+"""Noisy parallel decoding (NPD, Gu et al. 2018): an autoregressive teacher chooses among the candidates of a NAT model.
+
+All candidates of a batch, whatever they come from (lengths, latent samples, a beam), are scored by the teacher under
+teacher forcing: in parallel over candidates and positions, the encoder once a sentence, in chunks that bound memory.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nat_plugin.alignments import slot_log_probs
+from nat_plugin.canvas.masking import length_mask
+from nat_plugin.errors import UserError
+
+# Logits at once: bounds memory, and on a CPU keeps a chunk's logits from being spread over gigabytes.
+_LOGITS_AT_ONCE = {"cuda": 2**28, "cpu": 2**24}
+
+
+class TeacherReranker:
+    """Scores candidates with an autoregressive model.
+
+    Args:
+        model: fairseq's encoder-decoder model, in evaluation mode.
+        dictionary: its target dictionary; candidates may hold tokens beyond it, which count as unknown.
+    """
+
+    def __init__(self, model: Any, dictionary: Any) -> None:
+        self._model = model
+        self._vocabulary = len(dictionary)
+        self._pad, self._eos, self._unk = dictionary.pad(), dictionary.eos(), dictionary.unk()
+
+    @classmethod
+    def load(cls, path: str, source_dictionary: Any, target_dictionary: Any) -> TeacherReranker:
+        """Read a checkpoint of fairseq's ``translation`` task.
+
+        Its dictionaries may be the first part of ours (our special symbols stand behind all else): they are cut to its
+        embeddings' rows.
+
+        Raises:
+            UserError: the file is missing or broken, holds no autoregressive model, or was trained with dictionaries
+                that ours do not begin with.
+        """
+        from fairseq import checkpoint_utils
+        from fairseq.tasks.translation import TranslationTask
+
+        state = checkpoint_utils.load_checkpoint_to_cpu(path)
+        if state.get("cfg") is None:
+            raise UserError(f"--reranker {path} holds no configuration: use a checkpoint written by fairseq-train.")
+        dictionaries = [
+            _cut(dictionary, _rows(state["model"], side, path), f"--reranker {path}")
+            for side, dictionary in (("encoder", source_dictionary), ("decoder", target_dictionary))
+        ]
+        task_config = state["cfg"]["task"]
+        _check_symbols(task_config, dictionaries, path)
+        task = TranslationTask(task_config, *dictionaries)
+        models, _ = checkpoint_utils.load_model_ensemble([path], task=task)
+        model = models[0]
+        if not _is_autoregressive(model):
+            raise UserError(f"--reranker {path} is not autoregressive: give the checkpoint of a method=teacher run.")
+        return cls(model.eval(), dictionaries[1])
+
+    @torch.no_grad()
+    def score(self, src_tokens: Tensor, src_lengths: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """The teacher's log p(y, </s> | x) / (|y| + 1) of each candidate, in nats; -inf for an empty one.
+
+        Args:
+            src_tokens: [B, S], with end of sentence, padded on either side.
+            src_lengths: [B].
+            tokens: [B·k, m] int64, the candidates of each sentence one after the other, without end of sentence.
+            lengths: [B·k].
+
+        Returns:
+            [B·k] float32.
+        """
+        self._follow(src_tokens.device)
+        candidates = tokens.size(0) // src_tokens.size(0)
+        encoder_out = self._model.encoder(src_tokens, src_lengths=src_lengths)
+        targets = self._targets(tokens, lengths)
+        at_once = max(1, _LOGITS_AT_ONCE.get(tokens.device.type, 2**24) // (targets.size(1) * self._vocabulary))
+        rows = torch.arange(tokens.size(0), device=tokens.device)
+        scores = [
+            self._score_chunk(
+                self._model.encoder.reorder_encoder_out(encoder_out, chunk // candidates),
+                targets[chunk],
+                lengths[chunk] + 1,
+            )
+            for chunk in rows.split(at_once)
+        ]
+        return torch.cat(scores).masked_fill(lengths == 0, float("-inf"))
+
+    def _score_chunk(self, encoder_out: Any, targets: Tensor, lengths: Tensor) -> Tensor:
+        inputs = targets.roll(1, 1)
+        inputs[:, 0] = self._eos
+        inputs = inputs.masked_fill(~length_mask(lengths, inputs.size(1)), self._pad)
+        logits, _ = self._model.decoder(inputs, encoder_out=encoder_out)
+        lprobs = slot_log_probs(logits, targets.unsqueeze(2), lengths).of_tokens
+        return lprobs.sum((1, 2)) / lengths
+
+    def _targets(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        known = tokens.masked_fill(tokens >= self._vocabulary, self._unk)
+        width = int(lengths.max()) + 1
+        padded = torch.nn.functional.pad(known, (0, 1), value=self._pad)[:, :width]
+        padded = padded.masked_fill(~length_mask(lengths, width), self._pad)
+        return padded.scatter(1, lengths.unsqueeze(1), self._eos)
+
+    def _follow(self, device: torch.device) -> None:
+        """Move to where the candidates are, once."""
+        if next(self._model.parameters()).device != device:
+            self._model.to(device)
+
+
+def _is_autoregressive(model: Any) -> bool:
+    from fairseq.models import FairseqIncrementalDecoder
+
+    decoder = getattr(model, "decoder", None)
+    return isinstance(decoder, FairseqIncrementalDecoder) and not (
+        hasattr(model, "decode_canvas") or hasattr(model, "initialize_output_tokens")
+    )
+
+
+def _rows(weights: dict[str, Tensor], side: str, path: str) -> int:
+    matrix = weights.get(f"{side}.embed_tokens.weight")
+    if matrix is None:
+        raise UserError(f"--reranker {path} is no encoder-decoder transformer: give the checkpoint of a teacher.")
+    return matrix.size(0)
+
+
+def _cut(dictionary: Any, rows: int, where: str) -> Any:
+    """The first ``rows`` symbols of a dictionary, as one of its own."""
+    if rows > len(dictionary):
+        raise UserError(
+            f"{where} has {rows} words and this data {len(dictionary)}: use a teacher trained with these dictionaries."
+        )
+    cut = type(dictionary)()
+    for index in range(cut.nspecial, rows):
+        cut.add_symbol(dictionary[index], dictionary.count[index])
+    return cut
+
+
+def _check_symbols(task_config: Any, dictionaries: list[Any], path: str) -> None:
+    """Compare with the teacher's own dictionaries, where its data are still there."""
+    from fairseq.data import Dictionary
+
+    folder = str(task_config.data).split(os.pathsep)[0]
+    for language, ours in zip((task_config.source_lang, task_config.target_lang), dictionaries, strict=True):
+        file = os.path.join(folder, f"dict.{language}.txt")
+        if not os.path.isfile(file):
+            continue
+        theirs = Dictionary.load(file)
+        for index in range(min(len(theirs), len(ours))):
+            if theirs[index] != ours[index]:
+                raise UserError(
+                    f"--reranker {path} was trained with another dictionary ({file} has {theirs[index]!r} where this "
+                    f"data has {ours[index]!r}): use a teacher of this data."
+                )
