@@ -39,38 +39,52 @@ struct RowSummary {
     T mean_lprob;
 };
 
+// Σ exp(x - shift) and Σ x, block by block.
+template <class In>
+struct RowSums {
+    double exponentials = 0.0, total = 0.0;
+    NAT_INLINE RowSums(const In* row, int64_t vocabulary, Real<In> shift) {
+        using T = Real<In>;
+        Loaded<In> load;
+        for (int64_t start = 0; start < vocabulary; start += kBlock) {
+            const int64_t count = vocabulary - start < kBlock ? vocabulary - start : kBlock;
+            const T* x = load(row + start, count);
+            T block_exponentials = 0, block_total = 0;
+#pragma omp simd reduction(+ : block_exponentials, block_total)
+            for (int64_t i = 0; i < count; ++i) {
+                block_exponentials += exp_of(x[i] - shift);
+                block_total += x[i];
+            }
+            exponentials += block_exponentials;
+            total += block_total;
+        }
+    }
+};
+
+template <class In>
+NAT_INLINE Real<In> maximum_of(const In* row, int64_t vocabulary) {
+    using T = Real<In>;
+    T maximum = -std::numeric_limits<T>::infinity();
+#pragma omp simd reduction(max : maximum)
+    for (int64_t i = 0; i < vocabulary; ++i) {
+        const T x = to_float(row[i]);
+        maximum = x > maximum ? x : maximum;
+    }
+    return maximum;
+}
+
+// Most logits leave Σ exp(x) well inside a float's range. Only rows that do not are gone through again for their maximum.
 template <class In>
 NAT_INLINE RowSummary<Real<In>> summarise(const In* row, int64_t vocabulary) {
     using T = Real<In>;
-    const T lowest = -std::numeric_limits<T>::infinity();
-    Loaded<In> load;
-    T maximum = lowest;
-    double exponentials = 0.0, total = 0.0;
-    for (int64_t start = 0; start < vocabulary; start += kBlock) {
-        const int64_t count = vocabulary - start < kBlock ? vocabulary - start : kBlock;
-        const T* x = load(row + start, count);
-        T block_maximum = lowest, block_total = 0;
-#pragma omp simd reduction(max : block_maximum) reduction(+ : block_total)
-        for (int64_t i = 0; i < count; ++i) {
-            block_maximum = x[i] > block_maximum ? x[i] : block_maximum;
-            block_total += x[i];
-        }
-        total += block_total;
-        if (block_maximum > maximum) {
-            exponentials *= std::exp(double(maximum) - double(block_maximum));
-            maximum = block_maximum;
-        }
-        if (maximum == lowest) {  // -inf so far, or NaN, which the total remembers
-            exponentials += block_total == block_total ? 0.0 : block_total;
-            continue;
-        }
-        T sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t i = 0; i < count; ++i) sum += exp_of(x[i] - maximum);
-        exponentials += sum;
+    T shift = 0;
+    RowSums<In> sums(row, vocabulary, shift);
+    if (!(sums.exponentials > 1e-30 && sums.exponentials < 1e30)) {
+        shift = maximum_of(row, vocabulary);
+        sums = RowSums<In>(row, vocabulary, shift);
     }
-    const double normalizer = double(maximum) + std::log(exponentials);
-    return {T(normalizer), T(total / double(vocabulary) - normalizer)};
+    const double normalizer = double(shift) + std::log(sums.exponentials);
+    return {T(normalizer), T(sums.total / double(vocabulary) - normalizer)};
 }
 
 template <class In>
@@ -213,7 +227,7 @@ using float64 = double;
 NAT_FORMATS(portable, )
 #if defined(__x86_64__) && defined(__GNUC__)
 NAT_FORMATS(avx2, __attribute__((target("avx2,fma"))))
-NAT_FORMATS(avx512, __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))))
+NAT_FORMATS(avx512, __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,prefer-vector-width=512"))))
 const bool kAvx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 const bool kAvx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
