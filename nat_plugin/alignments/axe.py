@@ -59,7 +59,7 @@ def axe_loss(
         ValueError: δ < 0, ε out of range, shapes that do not fit, or an unknown reduction.
         FloatingPointError: NaN in the logits.
     """
-    costs, _ = axe_loss_and_alignment(
+    costs, _ = _costs_and_path(
         logits,
         targets,
         logit_lengths,
@@ -67,6 +67,7 @@ def axe_loss(
         blank_idx=blank_idx,
         skip_target_penalty=skip_target_penalty,
         observed=observed,
+        causal=False,
         label_smoothing=label_smoothing,
         backend=backend,
         overwrite_logits=overwrite_logits,
@@ -89,7 +90,7 @@ def causal_axe_loss(
     overwrite_logits: bool = False,
 ) -> Tensor:
     """AXE in which slot j may align with target i only where i ≥ j (Haviv et al. 2021, §5); else :func:`axe_loss`."""
-    costs, _ = axe_loss_and_alignment(
+    costs, _ = _costs_and_path(
         logits,
         targets,
         logit_lengths,
@@ -151,6 +152,36 @@ def axe_loss_and_alignment(
     Args:
         causal: as :func:`causal_axe_loss`.
     """
+    costs, path = _costs_and_path(
+        logits,
+        targets,
+        logit_lengths,
+        target_lengths,
+        blank_idx=blank_idx,
+        skip_target_penalty=skip_target_penalty,
+        observed=observed,
+        causal=causal,
+        label_smoothing=label_smoothing,
+        backend=backend,
+        overwrite_logits=overwrite_logits,
+    )
+    return costs, path.describe(targets, blank_idx)
+
+
+def _costs_and_path(
+    logits: Tensor,
+    targets: Tensor,
+    logit_lengths: Tensor,
+    target_lengths: Tensor,
+    *,
+    blank_idx: int,
+    skip_target_penalty: float,
+    observed: Optional[Tensor],
+    causal: bool,
+    label_smoothing: float,
+    backend: Optional[str],
+    overwrite_logits: bool,
+) -> tuple[Tensor, AxePath]:
     _check(logits, targets, skip_target_penalty, observed)
     check_label_smoothing(label_smoothing)
     lprobs = slot_log_probs(
@@ -161,7 +192,9 @@ def axe_loss_and_alignment(
         backend=backend,
         overwrite_logits=overwrite_logits,
     )
-    target_lprobs, blank_lprobs = lprobs.of_tokens[:, :, :-1], lprobs.of_tokens[:, :, -1]
+    # one split, whose gradient is one concatenation; two slices would have one of the whole window each
+    target_lprobs, blank_column = lprobs.of_tokens.split([targets.size(1), 1], 2)
+    blank_lprobs = blank_column.squeeze(2)
     if observed is not None:
         own = torch.eye(targets.size(1), dtype=torch.bool, device=targets.device) & observed.unsqueeze(1)
         target_lprobs = target_lprobs.masked_fill(own, 0.0)
@@ -182,8 +215,7 @@ def axe_loss_and_alignment(
     if label_smoothing:
         pays = torch.zeros_like(blanks, dtype=torch.int32).scatter_add_(1, path.positions, (weights > 0).int()) > 0
         carries = blanks | pays
-    smoothed = smooth_labels(costs, lprobs.mean, carries, label_smoothing)
-    return smoothed, path.describe(targets, blank_idx)
+    return smooth_labels(costs, lprobs.mean, carries, label_smoothing), path
 
 
 def _find_path(
