@@ -27,6 +27,7 @@ import torch
 
 from benchmarks import malloc, on_cuda
 from benchmarks.backends import choose_backends
+from benchmarks.clock import add_clock, check_clock
 from benchmarks.losses import LABEL_SMOOTHING, LOSSES
 from benchmarks.machine import describe_machine
 from benchmarks.pivot import replace_block
@@ -61,6 +62,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--repetitions", type=int, default=25, help="most pairs a case (default: 25)")
     parser.add_argument("--seconds", type=float, default=5.0, help="a case ends after these and 3 pairs (default: 5)")
+    add_clock(parser)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure (default: all)")
     parser.add_argument(
         "--malloc",
@@ -90,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "command": shell(["benchmarks/alignments.py", *(sys.argv[1:] if arguments is None else arguments)]),
         "machine": describe_machine(options.device),
         "threads": options.threads,
+        "clock": options.clock,
         "device": options.device,
         "dtype": options.dtype,
         "label_smoothing": LABEL_SMOOTHING,
@@ -123,8 +126,16 @@ def make_plan(options: argparse.Namespace) -> Plan:
         raise UserError("--threads and --repetitions must be at least 1.")
     shapes = [parse_shape(text, vocabulary) for vocabulary in options.vocabularies for text in options.shapes]
     backends = choose_backends(options.backends, options.device)
-    dtype: torch.dtype = getattr(torch, options.dtype)
-    return Plan(options.losses, backends, shapes, options.repetitions, options.seconds, options.device, dtype)
+    return Plan(
+        losses=options.losses,
+        backends=backends,
+        shapes=shapes,
+        repetitions=options.repetitions,
+        seconds=options.seconds,
+        device=options.device,
+        dtype=getattr(torch, options.dtype),
+        clock=check_clock(options),
+    )
 
 
 def measure_here(results: Results, plan: Plan, parts: Sequence[str]) -> None:
@@ -152,7 +163,16 @@ def measure_in_processes(results: Results, options: argparse.Namespace, plan: Pl
     """Times under each setting of malloc, then memory under the one that makes it exact; saved after each process."""
     same = ["--device", options.device, "--dtype", options.dtype, "--threads", str(options.threads)]
     same += ["--malloc", "current", "--repetitions", str(options.repetitions), "--seconds", str(options.seconds)]
-    same += ["--losses", *options.losses, "--backends", *plan.backends, "--shapes", *options.shapes]
+    same += [
+        "--clock",
+        options.clock,
+        "--losses",
+        *options.losses,
+        "--backends",
+        *plan.backends,
+        "--shapes",
+        *options.shapes,
+    ]
     same += ["--vocabularies", *map(str, options.vocabularies)]
     timed = [part for part in options.parts if part in ("ratios", "viterbi")]
     for setting in options.malloc if timed else []:

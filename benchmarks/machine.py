@@ -47,11 +47,13 @@ def versions() -> dict[str, str]:
     return found
 
 
-def describe_in_words(machine: dict[str, Any], threads: int) -> str:
-    """One line for people."""
+def describe_in_words(results: dict[str, Any]) -> str:
+    """One line for people, from results with ``machine``, ``threads`` and ``clock``."""
+    machine, threads = results["machine"], results["threads"]
+    clock = "wall clock" if results["clock"] == "wall" else "CPU time"
     where = machine.get("gpu") or f"{machine['cpu']}, {machine['cores']} cores, {machine['instructions']}"
     what = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
-    return f"{where}; {threads} thread{'s' if threads > 1 else ''}; {machine['system']}; {what}"
+    return f"{where}; {threads} thread{'s' if threads > 1 else ''}, {clock}; {machine['system']}; {what}"
 
 
 def _cpu_model() -> str:

@@ -30,6 +30,7 @@ class Plan:
         repetitions, seconds: see :func:`benchmarks.timing.measure_pairs`.
         device: ``cpu`` or ``cuda``.
         dtype: of the logits.
+        clock: see :func:`benchmarks.timing.seconds`.
     """
 
     losses: Sequence[str]
@@ -39,6 +40,7 @@ class Plan:
     seconds: float
     device: str
     dtype: torch.dtype
+    clock: str
 
     def bar(self, known: dict[str, float], backend: Optional[str]) -> Optional[float]:
         """A bar for a backend; those on time and memory are for a CPU."""
@@ -58,6 +60,7 @@ def time_losses(plan: Plan, tell: Callable[[str], None]) -> list[Figure]:
                 repetitions=plan.repetitions,
                 budget=plan.seconds,
                 device=plan.device,
+                clock=plan.clock,
             )
             figure = _figure(name, loss, backend, case, problem) | {
                 "ratio": pairs.ratio.median,
@@ -102,7 +105,11 @@ def time_viterbi(plan: Plan, tell: Callable[[str], None]) -> list[Figure]:
         problem = make_problem(Shape(*VITERBI, vocabulary), plan.device, plan.dtype)
         for backend in plan.backends:
             found = measure(
-                _viterbi(problem, backend), repetitions=10 * plan.repetitions, budget=plan.seconds, device=plan.device
+                _viterbi(problem, backend),
+                repetitions=10 * plan.repetitions,
+                budget=plan.seconds,
+                device=plan.device,
+                clock=plan.clock,
             )
             figure = {
                 "title": "CTC Viterbi, ms",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.losses import LOSSES
 from benchmarks.machine import describe_in_words
 from benchmarks.on_cuda import tables
 from benchmarks.pivot import Figure, pivot
@@ -21,7 +22,7 @@ _MALLOC = {
 def render(results: Results) -> str:
     """All tables with the sentences that they need, as Markdown; nothing in it that is not in ``results``."""
     parts = [
-        f"{describe_in_words(results['machine'], results['threads'])}; logits {results['dtype']}, label smoothing "
+        f"{describe_in_words(results)}; logits {results['dtype']}, label smoothing "
         f"{results['label_smoothing']:g}. `{results['command']}`"
     ]
     for times in results["times"]:
@@ -56,11 +57,12 @@ def _malloc(times: dict[str, Any]) -> str:
 
 def _in_ms(ratios: list[Figure]) -> str:
     """The baseline's own time in each case, on the two canvases: what the ratios are ratios of."""
-    wide = {figure["case"]: figure["baseline_ms"] for figure in ratios if figure["slots"] == 3 * figure["targets"]}
-    square = {figure["case"]: figure["baseline_ms"] for figure in ratios if figure["slots"] != 3 * figure["targets"]}
     lines = []
-    for name, found in (("", square), (" with m = 3n", wide)):
-        if found:
-            times = ", ".join(f"{case}: {ms:.0f} ms" for case, ms in found.items())
-            lines.append(f"1.00 is{name} {times}.")
-    return " ".join(lines)
+    for canvas, wide in (("m = 3n", True), ("the others", False)):
+        times = {
+            figure["case"]: figure["baseline_ms"] for figure in ratios if LOSSES[figure["loss"]].on_ctc_canvas == wide
+        }
+        if times:
+            shown = ", ".join(f"{case} {ms:.0f} ms" for case, ms in times.items())
+            lines.append(f"1.00 for {canvas} is: {shown}.")
+    return " ".join(reversed(lines))

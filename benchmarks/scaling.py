@@ -26,6 +26,7 @@ import torch
 
 from benchmarks import malloc
 from benchmarks.backends import choose_backends
+from benchmarks.clock import add_clock, check_clock
 from benchmarks.losses import LOSSES, step
 from benchmarks.machine import describe_in_words, describe_machine
 from benchmarks.pivot import markdown, replace_block
@@ -81,6 +82,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--repetitions", type=int, default=15, help="most runs a point (default: 15)")
     parser.add_argument("--seconds", type=float, default=2.0, help="a point ends after these and 3 runs (default: 2)")
+    add_clock(parser)
     parser.add_argument(
         "--malloc",
         choices=(*malloc.SETTINGS, "current"),
@@ -109,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     else:
         same = ["--malloc", "current", "--losses", *options.losses, "--backends", *options.backends]
         same += ["--repetitions", str(options.repetitions), "--seconds", str(options.seconds)]
-        same += ["--threads", str(options.threads)]
+        same += ["--threads", str(options.threads), "--clock", check_clock(options)]
         results = malloc.run_under(options.malloc, "benchmarks.scaling", same, options.threads)
     results["command"] = shell(["benchmarks/scaling.py", *(sys.argv[1:] if arguments is None else arguments)])
     print("\n" + render(results))
@@ -128,6 +130,7 @@ def measure_here(options: argparse.Namespace, sweep: Sweep) -> dict[str, Any]:
     return {
         "machine": describe_machine(options.device),
         "threads": options.threads,
+        "clock": options.clock,
         "environment": malloc.current(),
         "base": str(sweep.base),
         "points": points,
@@ -164,7 +167,9 @@ def time_programs(options: argparse.Namespace, sweep: Sweep) -> list[Point]:
 
 def point(options: argparse.Namespace, axis: str, size: int, title: str, backend: str, work: Any) -> Point:
     """Time one piece of work, and say so."""
-    found = measure(work, repetitions=options.repetitions, budget=options.seconds, device=options.device)
+    found = measure(
+        work, repetitions=options.repetitions, budget=options.seconds, device=options.device, clock=check_clock(options)
+    )
     print(f"{AXES[axis]} = {size}  {title}, {backend}: {found.median:.2f} ms", file=sys.stderr, flush=True)
     return {"axis": axis, "size": size, "title": title, "backend": backend, "ms": found.median}
 
@@ -193,7 +198,7 @@ def render(results: dict[str, Any]) -> str:
     ]
     headers = ["what", "backend", "against", "smallest", "ms there", "largest", "ms there", "slope"]
     table = markdown(body, headers, left=3)
-    return f"{describe_in_words(results['machine'], results['threads'])}; `{results['command']}`\n\n{table}"
+    return f"{describe_in_words(results)}; `{results['command']}`\n\n{table}"
 
 
 def plot(results: dict[str, Any], picture: Path) -> None:

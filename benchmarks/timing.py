@@ -14,6 +14,7 @@ from statistics import quantiles
 
 import torch
 
+CLOCKS = ("wall", "cpu")
 FEWEST = 3
 
 
@@ -56,13 +57,18 @@ def synchronize(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def seconds(work: Callable[[], object], device: str) -> float:
-    """Wall-clock time of one run, device work included."""
+def seconds(work: Callable[[], object], device: str, clock: str = "wall") -> float:
+    """Time of one run, device work included.
+
+    Args:
+        clock: ``wall``, or ``cpu``: the time that this process and the kernel for it were at work, which other programs
+            on a busy machine do not add to. It is the sum over threads.
+    """
     synchronize(device)
-    started = time.perf_counter()
+    started = _now(clock)
     work()
     synchronize(device)
-    return time.perf_counter() - started
+    return _now(clock) - started
 
 
 def measure_pairs(
@@ -72,31 +78,39 @@ def measure_pairs(
     repetitions: int,
     budget: float,
     device: str = "cpu",
+    clock: str = "wall",
 ) -> Pairs:
     """Run both in turn, after one run of the work to warm up; the baseline has run before.
 
     Args:
         repetitions: most pairs.
         budget: seconds after which no further pair is begun; three pairs are made in any case.
+        clock: see :func:`seconds`.
     """
     work()
     started = time.perf_counter()
     before: list[float] = []
     after: list[float] = []
     while _goes_on(len(after), repetitions, started, budget):
-        before.append(seconds(baseline, device))
-        after.append(seconds(work, device))
+        before.append(seconds(baseline, device, clock))
+        after.append(seconds(work, device, clock))
     ratios = [mine / theirs for mine, theirs in zip(after, before, strict=True)]
     return Pairs(spread(ratios), _in_ms(before), _in_ms(after), len(ratios))
 
 
 def measure(
-    work: Callable[[], object], *, repetitions: int, budget: float, device: str = "cpu", at_once: int = 1
+    work: Callable[[], object],
+    *,
+    repetitions: int,
+    budget: float,
+    device: str = "cpu",
+    clock: str = "wall",
+    at_once: int = 1,
 ) -> Spread:
     """Milliseconds of one run.
 
     Args:
-        repetitions, budget: as in :func:`measure_pairs`.
+        repetitions, budget, clock: as in :func:`measure_pairs`.
         at_once: runs between two looks at the clock, for what is too short to be timed alone.
     """
 
@@ -108,7 +122,7 @@ def measure(
     started = time.perf_counter()
     times: list[float] = []
     while _goes_on(len(times), repetitions, started, budget):
-        times.append(seconds(several, device) / at_once)
+        times.append(seconds(several, device, clock) / at_once)
     return _in_ms(times)
 
 
@@ -121,6 +135,10 @@ def slope(sizes: list[float], costs: list[float]) -> float:
 
 def _goes_on(done: int, repetitions: int, started: float, budget: float) -> bool:
     return done < min(FEWEST, repetitions) or (done < repetitions and time.perf_counter() - started < budget)
+
+
+def _now(clock: str) -> float:
+    return time.process_time() if clock == "cpu" else time.perf_counter()
 
 
 def _in_ms(times: list[float]) -> Spread:

@@ -25,6 +25,7 @@ import torch
 
 from benchmarks import bars, malloc
 from benchmarks.backends import choose_backends
+from benchmarks.clock import add_clock, check_clock
 from benchmarks.machine import describe_in_words, describe_machine
 from benchmarks.memory import extra_peak
 from benchmarks.pivot import markdown, replace_block
@@ -55,6 +56,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--repetitions", type=int, default=15, help="most pairs a criterion (default: 15)")
     parser.add_argument("--seconds", type=float, default=60.0, help="a criterion ends after these and 3 pairs")
+    add_clock(parser)
     parser.add_argument(
         "--malloc",
         choices=(*malloc.SETTINGS, "current"),
@@ -102,6 +104,7 @@ def measure_here(options: argparse.Namespace) -> dict[str, Any]:
     results: dict[str, Any] = {
         "machine": describe_machine(options.device),
         "threads": options.threads,
+        "clock": options.clock,
         "device": options.device,
         "environment": malloc.current(),
         "model": training.describe(),
@@ -128,7 +131,7 @@ def measure_in_processes(options: argparse.Namespace) -> dict[str, Any]:
     same = ["--malloc", "current", "--arch", options.arch, "--vocabulary", str(options.vocabulary)]
     same += ["--batch", str(options.batch), "--length", str(options.length), "--masking", options.masking]
     same += ["--repetitions", str(options.repetitions), "--seconds", str(options.seconds)]
-    same += ["--threads", str(options.threads), "--backends", *options.backends]
+    same += ["--threads", str(options.threads), "--clock", check_clock(options), "--backends", *options.backends]
     parts = {
         part: malloc.run_under(setting, "benchmarks.training_step", [*same, "--part", part], options.threads)
         for part, setting in (("time", options.malloc), ("memory", "return"))
@@ -152,6 +155,7 @@ def time_case(
         repetitions=options.repetitions,
         budget=options.seconds,
         device=options.device,
+        clock=check_clock(options),
     )
     bar = bars.TRAINING_STEP if name == "nat_axe" else None
     print(f"{name}, {backend}: {pairs.ratio.median:.4f} x", file=sys.stderr, flush=True)
@@ -190,7 +194,7 @@ def render(results: dict[str, Any]) -> str:
             ]
         )
     headers = ["a step with", "backend", "× baseline", "quartiles", "ms", "extra memory, MiB", "bar", ""]
-    where = describe_in_words(results["machine"], results["threads"])
+    where = describe_in_words(results)
     return f"{where}; {results['model']}. `{results['command']}`\n\n{markdown(body, headers, left=2)}"
 
 

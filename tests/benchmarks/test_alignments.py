@@ -29,6 +29,7 @@ def test_saves_where_and_how_it_was_measured(results: dict[str, Any]) -> None:
     assert results["machine"]["cores"] >= 1
     assert {"python", "torch", "nat_plugin"} <= set(results["machine"]["versions"])
     assert (results["threads"], results["device"], results["dtype"]) == (1, "cpu", "float32")
+    assert results["clock"] == "wall"
     assert results["command"].startswith("benchmarks/alignments.py --quick")
     (times,) = results["times"]
     assert times["malloc"] == "current"
@@ -69,6 +70,7 @@ def test_the_page_shows_each_figure_beside_its_bar(results: dict[str, Any]) -> N
         (["--shapes", "32,30"], "--shapes '32,30' is not B,n,m"),
         (["--shapes", "0,3,3"], "--shapes '0,3,3' is not B,n,m"),
         (["--vocabularies", "4"], "--vocabularies 4 is too small"),
+        (["--clock", "cpu", "--threads", "2"], "--clock cpu measures one thread"),
         (["--threads", "0"], "--threads and --repetitions must be at least 1"),
         (["--shapes", "99999,999,999", "--malloc", "current"], "name smaller --shapes"),
         (["--backends", "triton", "--shapes", "2,3,3"], "--backends triton"),

@@ -11,8 +11,9 @@ class Clock:
     """Time that passes only when work is done."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 0.0
+        self.now = self.busy = 0.0
         monkeypatch.setattr(timing.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(timing.time, "process_time", lambda: self.busy)
 
     def work(self, *durations: float) -> Work:
         return Work(self, durations)
@@ -25,7 +26,9 @@ class Work:
         self.clock, self.durations, self.calls = clock, durations, 0
 
     def __call__(self) -> None:
-        self.clock.now += self.durations[min(self.calls, len(self.durations) - 1)]
+        duration = self.durations[min(self.calls, len(self.durations) - 1)]
+        self.clock.now += duration
+        self.clock.busy += duration / 2  # the other half of the time somebody else is at work
         self.calls += 1
 
 
@@ -54,6 +57,12 @@ def test_short_work_is_timed_several_runs_at_once(monkeypatch: pytest.MonkeyPatc
     work = clock.work(0.5)
     assert timing.measure(work, repetitions=1, budget=0.0, at_once=10).median == 500.0
     assert work.calls == 20
+
+
+def test_the_cpus_clock_leaves_out_what_others_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    work = Clock(monkeypatch).work(1.0)
+    assert timing.measure(work, repetitions=1, budget=0.0).median == 1000.0
+    assert timing.measure(work, repetitions=1, budget=0.0, clock="cpu").median == 500.0
 
 
 def test_quartiles() -> None:
