@@ -172,6 +172,16 @@ def test_a_sentence_that_cannot_fit_is_infinite_and_leaves_the_others_alone() ->
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("slots", range(1, 12))
+def test_repeats_that_cannot_fit_have_blanks_for_an_alignment(backend: str, slots: int) -> None:
+    """Five equal targets need nine slots."""
+    logits, targets = torch.randn(2, 12, V), torch.tensor([[0] * 5, [0, 1, 0, 1, 0]])
+    found = ctc_best_alignment(logits, targets, lengths(slots, 12), lengths(5, 5), blank_idx=BLANK, backend=backend)
+    assert collapse(tuple(found[0].tolist())) == ([0] * 5 if slots >= 9 else [])
+    assert collapse(tuple(found[1].tolist())) == [0, 1, 0, 1, 0]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_impossible_symbols_are_routed_around(backend: str) -> None:
     logits = torch.randn(1, 5, V)
     logits[0, 0, 0] = float("-inf")

@@ -199,7 +199,8 @@ def ctc_best_paths(lprobs: Tensor, targets: Tensor, logit_lengths: Tensor, targe
     for slot in range(m - 1, 0, -1):
         into = scores[slot - 1].gather(1, at + way) + way_penalty.gather(1, 3 * at + way)
         back = 2 - into.argmax(1, keepdim=True)
-        at = at - back.masked_fill_(~real[:, slot, None], 0)
+        # (a sentence without any path would walk out of the table)
+        at = (at - back.masked_fill_(~real[:, slot, None], 0)).clamp_(min=0)
         path[:, slot - 1 : slot] = at
     found = column_of[path]
     return found.masked_fill(~(real & (reached > impossible)), n)
