@@ -93,6 +93,7 @@ setup(
         "ja": ["sacrebleu[ja]"],
         "lm": ["flashlight-text"],  # beam search for CTC, and KenLM's querying code
         "plots": ["matplotlib"],
-        "dev": ["hypothesis", "mypy", "pytest", "pytest-timeout", "ruff"],
+        # triton: its interpreter and compiler test the CUDA kernels where there is no GPU; CUDA builds of torch bring it along
+        "dev": ["hypothesis", "mypy", "pytest", "pytest-timeout", "ruff", "triton"],
     },
 )
