@@ -72,6 +72,9 @@ class NatCriterion(FairseqCriterion):
     stays exact.
     """
 
+    upsampled: bool = False
+    """Whether the canvas has s × source length slots (``--upsample-scale``), or one slot a target token."""
+
     statistics: Tuple[str, ...] = ()
     """Keys of :attr:`WordLoss.statistics`, the same for every batch."""
 
@@ -93,6 +96,24 @@ class NatCriterion(FairseqCriterion):
     def build_criterion(cls, cfg: Any, task: Any) -> "NatCriterion":
         return cls(cfg, task)
 
+    def check_model(self, model: Any) -> None:
+        """Called before the training.
+
+        Raises:
+            UserError: the model's canvas is not what this criterion is about.
+        """
+        if self.upsampled == model.upsamples:
+            return
+        if self.upsampled:
+            raise UserError(
+                f"--criterion {self.cfg._name} needs a canvas longer than the target: add --upsample-scale 3 and "
+                "--masking full, or use --arch ctc."
+            )
+        raise UserError(
+            f"--criterion {self.cfg._name} needs one slot a target token: drop --upsample-scale, or use --criterion "
+            "nat_ctc."
+        )
+
     def word_loss(self, output: Any, targets: TargetBatch) -> WordLoss:
         """The cost of each sentence's words, given the model's output."""
         raise NotImplementedError
@@ -108,17 +129,17 @@ class NatCriterion(FairseqCriterion):
             sentence_ids=sample["id"],
         )
         words = self.word_loss(output, targets)
-        length_costs = torch.nn.functional.cross_entropy(
-            output.length_logits.float(), output.length_classes, reduction="none"
-        )
-        losses = words.costs + self.cfg.length_loss_weight * words.units * length_costs
-        length_hits = output.length_logits.detach().argmax(1).eq(output.length_classes)
+        length_costs, length_hits = _length_terms(output)
+        losses = words.costs
+        if length_costs.numel():
+            losses = losses + self.cfg.length_loss_weight * words.units * length_costs
         sample_size = words.units.sum()
         log = {
             "loss": losses.detach().sum(),
             "word_loss": words.costs.detach().sum(),
             "length_loss": length_costs.detach().sum(),
             "length_hits": length_hits.sum().float(),
+            "nlengths": float(length_costs.numel()),
             "ntokens": targets.lengths.sum().float(),
             "nsentences": float(targets.lengths.numel()),
             "sample_size": sample_size.detach().float(),
@@ -130,13 +151,13 @@ class NatCriterion(FairseqCriterion):
     def reduce_metrics(cls, logging_outputs: List[Dict[str, Any]]) -> None:
         """Aggregate the logs of all micro-batches and workers. Losses are in bits, as everywhere in fairseq."""
         total = sum_logs(logging_outputs)
-        units, sentences = total["sample_size"], total["nsentences"]
+        units, lengths = total["sample_size"], total["nlengths"]
         if units:
             metrics.log_scalar("loss", total["loss"] / units / math.log(2), units, round=3)
             metrics.log_scalar("word_loss", total["word_loss"] / units / math.log(2), units, round=3)
-        if sentences:
-            metrics.log_scalar("length_loss", total["length_loss"] / sentences / math.log(2), sentences, round=3)
-            metrics.log_scalar("length_accuracy", total["length_hits"] / sentences, sentences, round=3)
+        if lengths:
+            metrics.log_scalar("length_loss", total["length_loss"] / lengths / math.log(2), lengths, round=3)
+            metrics.log_scalar("length_accuracy", total["length_hits"] / lengths, lengths, round=3)
         cls.reduce_statistics(total)
 
     @classmethod
@@ -146,6 +167,15 @@ class NatCriterion(FairseqCriterion):
     @staticmethod
     def logging_outputs_can_be_summed() -> bool:
         return True
+
+
+def _length_terms(output: Any) -> Tuple[Tensor, Tensor]:
+    """The length loss of each sentence and whether the length was right: [B] each; [0] where none is predicted."""
+    if output.length_logits is None:
+        nothing = output.logits.new_zeros(0, dtype=torch.float32)
+        return nothing, nothing
+    costs = torch.nn.functional.cross_entropy(output.length_logits.float(), output.length_classes, reduction="none")
+    return costs, output.length_logits.detach().argmax(1).eq(output.length_classes)
 
 
 def sum_logs(logging_outputs: List[Dict[str, Any]]) -> Dict[str, float]:

@@ -1,10 +1,11 @@
 """The one model: encoder, length predictor, decoder over a canvas. Methods are options, presets are names."""
 
 # No `from __future__ import annotations` here: fairseq's dataclass parser needs types, not strings.
+import math
 from argparse import Namespace
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Dict, Iterator, NamedTuple, Tuple
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
 
 import torch
 from fairseq.dataclass import FairseqDataclass
@@ -14,7 +15,7 @@ from fairseq.modules.transformer_sentence_encoder import init_bert_params
 from omegaconf import II
 from torch import Tensor, nn
 
-from nat_plugin.canvas.lengths import build_canvas
+from nat_plugin.canvas.lengths import build_canvas, scaled_lengths
 from nat_plugin.canvas.masking import full_mask, uniform_mask
 from nat_plugin.errors import UserError
 from nat_plugin.models.length_predictor import LengthPredictor
@@ -70,6 +71,10 @@ class NatTransformerConfig(FairseqDataclass):
         default=ShareEmbeddings.all,
         metadata={"help": "one matrix for source, target and output; for target and output; or three"},
     )
+    upsample_scale: float = field(
+        default=0.0,
+        metadata={"help": "s ≥ 1: slots = round(s × source length), for CTC; 0: the target's length, predicted"},
+    )
     max_length_offset: int = field(
         default=256, metadata={"help": "largest difference of target and source length that the length predictor knows"}
     )
@@ -98,14 +103,16 @@ class NatOutput(NamedTuple):
     Attributes:
         logits: [B, m, V], columns beyond a sentence's length mean nothing.
         masked: [B, m] bool, the slots that the decoder did not see.
-        length_logits: [B, C].
-        length_classes: [B] int64, the true class.
+        lengths: [B] int64, slots of each sentence.
+        length_logits: [B, C]; None where the source's length gives the canvas's.
+        length_classes: [B] int64, the true class; None likewise.
     """
 
     logits: Tensor
     masked: Tensor
-    length_logits: Tensor
-    length_classes: Tensor
+    lengths: Tensor
+    length_logits: Optional[Tensor]
+    length_classes: Optional[Tensor]
 
 
 class NatTransformerModel(BaseFairseqModel):
@@ -122,7 +129,8 @@ class NatTransformerModel(BaseFairseqModel):
         self.cfg = cfg
         self.encoder = encoder
         self.decoder = decoder
-        self.length_predictor = LengthPredictor(cfg.encoder_embed_dim, cfg.max_length_offset)
+        if not self.upsamples:  # pytorch_ddp does not like parameters that nothing uses
+            self.length_predictor = LengthPredictor(cfg.encoder_embed_dim, cfg.max_length_offset)
         self.symbols = symbols
         self.num_updates = 0
         if cfg.init == "bert":
@@ -135,6 +143,7 @@ class NatTransformerModel(BaseFairseqModel):
                 f"--task {task.cfg._name} cannot use {cfg._name}, a non-autoregressive model: use --task "
                 "nat_translation."
             )
+        _check_canvas(cfg)
         for side in ("encoder", "decoder"):
             dim, heads = getattr(cfg, f"{side}_embed_dim"), getattr(cfg, f"{side}_attention_heads")
             if heads < 1 or dim % heads:
@@ -150,8 +159,16 @@ class NatTransformerModel(BaseFairseqModel):
         self.num_updates = num_updates
 
     def max_positions(self) -> Tuple[int, int]:
-        """Longest source, and longest target with its end marker."""
-        return (self.encoder.max_positions(), self.decoder.max_positions())
+        """Longest source, whose canvas must fit into the decoder, and longest target; both with their end markers."""
+        longest_source = self.encoder.max_positions()
+        if self.upsamples:
+            longest_source = min(longest_source, int(self.max_slots / self.cfg.upsample_scale) + 1)
+        return (longest_source, self.decoder.max_positions())
+
+    @property
+    def upsamples(self) -> bool:
+        """Whether the source's length gives the canvas's (CTC); otherwise it is the target's, predicted."""
+        return self.cfg.upsample_scale > 0
 
     @property
     def max_slots(self) -> int:
@@ -170,15 +187,18 @@ class NatTransformerModel(BaseFairseqModel):
         target_lengths: Tensor,
         sentence_ids: Tensor,
     ) -> NatOutput:
-        """One training pass over a canvas of gold length.
+        """One training pass over a canvas of gold length, or of s × source length.
 
         Args:
             src_tokens: [B, S], with end of sentence.
             src_lengths: [B].
-            targets: [B, m], without end of sentence; padding beyond ``target_lengths``.
+            targets: [B, n], without end of sentence; padding beyond ``target_lengths``. An upsampled canvas shows
+                nothing of them.
             target_lengths: [B].
             sentence_ids: [B], for reproducible masks.
         """
+        if self.upsamples:
+            return self._upsampled_pass(self.encode(src_tokens, src_lengths))
         width = targets.size(1)
         if self.cfg.masking == "uniform":
             update = self.num_updates if self.training else 0
@@ -190,9 +210,16 @@ class NatTransformerModel(BaseFairseqModel):
         return NatOutput(
             logits=self.decode_canvas(slots, target_lengths, encoder_out),
             masked=masked,
+            lengths=target_lengths,
             length_logits=self.length_logits(encoder_out),
             length_classes=self.length_predictor.classes(target_lengths, _real_lengths(encoder_out)),
         )
+
+    def _upsampled_pass(self, encoder_out: Dict[str, Any]) -> NatOutput:
+        lengths = self.upsampled_lengths(encoder_out)
+        masked = full_mask(lengths, int(lengths.max()))
+        slots = torch.full(masked.shape, self.symbols.mask, device=masked.device)
+        return NatOutput(self.decode_canvas(slots, lengths, encoder_out), masked, lengths, None, None)
 
     def encode(self, src_tokens: Tensor, src_lengths: Tensor) -> Dict[str, Any]:
         """The encoder's output, in fairseq's form."""
@@ -210,6 +237,10 @@ class NatTransformerModel(BaseFairseqModel):
             self.length_logits(encoder_out), _real_lengths(encoder_out), count, self.max_slots
         )
         return lengths
+
+    def upsampled_lengths(self, encoder_out: Dict[str, Any]) -> Tensor:
+        """Slots of each sentence, round(s × source length without end of sentence): [B] int64."""
+        return scaled_lengths(_real_lengths(encoder_out), self.cfg.upsample_scale, self.max_slots)
 
     def decode_canvas(self, slots: Tensor, lengths: Tensor, encoder_out: Dict[str, Any]) -> Tensor:
         """Logits [B, m, V] of a canvas whose slots hold the tokens ``slots`` [B, m], ``lengths`` [B] of them real."""
@@ -274,6 +305,14 @@ class CanvasSymbols(NamedTuple):
     @classmethod
     def of(cls, dictionary: Any) -> "CanvasSymbols":
         return cls(dictionary.pad(), dictionary.eos(), dictionary.index(MASK))
+
+
+def _check_canvas(cfg: NatTransformerConfig) -> None:
+    scale = cfg.upsample_scale
+    if scale != 0 and not 1 <= scale < math.inf:
+        raise UserError(f"--upsample-scale must be at least 1, or 0 for a predicted length, not {scale}.")
+    if scale and cfg.masking != "full":
+        raise UserError("--upsample-scale shows the decoder no target tokens: add --masking full.")
 
 
 def _real_lengths(encoder_out: Dict[str, Any]) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any, Dict
 
 from fairseq.models import register_model
 
-from nat_plugin.models.nat_transformer import NatTransformerConfig, NatTransformerModel
+from nat_plugin.models.nat_transformer import Masking, NatTransformerConfig, NatTransformerModel
 
 
 def _size(embed_dim: int, ffn_embed_dim: int, layers: int, heads: int, dropout: float) -> Dict[str, Any]:
@@ -56,10 +56,15 @@ def register_preset(name: str, overrides: Dict[str, Any]) -> type:
     return registered
 
 
+# CTC, Gu & Kong 2021, §3.3; plain `ctc` is the base size
+CTC: Dict[str, Any] = {"masking": Masking.full, "upsample_scale": 3.0}
+
 # CMLM, Ghazvininejad et al. 2019; plain `cmlm` is the base size
 PRESETS: Dict[str, Dict[str, Any]] = {
     "cmlm": SIZES["base"],
     **{f"cmlm_{size}": options for size, options in SIZES.items()},
+    "ctc": {**SIZES["base"], **CTC},
+    **{f"ctc_{size}": {**options, **CTC} for size, options in SIZES.items()},
 }
 
 for _name, _overrides in PRESETS.items():

@@ -28,7 +28,14 @@ class FinalTokens(NamedTuple):
 
 
 def finalise(
-    tokens: Tensor, scores: Tensor, lengths: Tensor, *, dropped: Tensor, pad_idx: int, deduplicate: bool = False
+    tokens: Tensor,
+    scores: Tensor,
+    lengths: Tensor,
+    *,
+    dropped: Tensor,
+    pad_idx: int,
+    collapse: bool = False,
+    deduplicate: bool = False,
 ) -> FinalTokens:
     """Drop the symbols that are no text, and move the others to the front.
 
@@ -36,16 +43,32 @@ def finalise(
         tokens, scores: [B, m], what each slot predicts and its log-probability.
         lengths: [B], slots of each sentence.
         dropped: [K] int64, ids that never reach the output (blank, mask, padding, sentence boundaries).
+        collapse: first merge runs of one symbol, as CTC reads its slots; a run's score is that of its most probable
+            slot.
         deduplicate: then merge runs of one token into its first (Huang et al. 2022).
     """
     place = torch.arange(tokens.size(1), device=tokens.device)
-    kept = (place < lengths.unsqueeze(1)) & ~torch.isin(tokens, dropped)
+    real = place < lengths.unsqueeze(1)
+    kept = real & ~torch.isin(tokens, dropped)
+    if collapse:
+        starts, scores = _merge_runs(tokens, scores, real)
+        kept = kept & starts
     final = _to_front(tokens, scores, kept, pad_idx)
     if deduplicate:
         repeats = torch.zeros_like(kept)
         repeats[:, 1:] = final.tokens[:, 1:] == final.tokens[:, :-1]
         final = _to_front(final.tokens, final.scores, (place < final.lengths.unsqueeze(1)) & ~repeats, pad_idx)
     return final
+
+
+def _merge_runs(tokens: Tensor, scores: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+    """Where runs of one symbol begin, [B, m] bool, and the best score of the run that each slot belongs to, [B, m]."""
+    starts = real.clone()
+    starts[:, 1:] &= tokens[:, 1:] != tokens[:, :-1]
+    runs = starts.cumsum(1) - 1
+    best = torch.full_like(scores, float("-inf"))
+    best = best.scatter_reduce(1, runs, scores.masked_fill(~real, float("-inf")), "amax")
+    return starts, best.gather(1, runs)
 
 
 def _to_front(tokens: Tensor, scores: Tensor, kept: Tensor, pad_idx: int) -> FinalTokens:

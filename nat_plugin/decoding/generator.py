@@ -51,9 +51,14 @@ class NatGenerator:
         model.eval()
         options = self.options
         encoder_out = model.encode(sample["net_input"]["src_tokens"], sample["net_input"]["src_lengths"])
-        predicted = model.candidate_lengths(encoder_out, options.length_candidates)
-        batch, candidates = predicted.shape
-        lengths = scaled_lengths(predicted, options.length_multiplier, model.max_slots).flatten()
+        collapse = model.upsamples
+        if collapse:
+            lengths = model.upsampled_lengths(encoder_out)
+            batch, candidates = lengths.size(0), 1
+        else:
+            predicted = model.candidate_lengths(encoder_out, options.length_candidates)
+            batch, candidates = predicted.shape
+            lengths = scaled_lengths(predicted, options.length_multiplier, model.max_slots).flatten()
         if candidates > 1:
             index = torch.arange(batch, device=lengths.device).repeat_interleave(candidates)
             encoder_out = model.encoder.reorder_encoder_out(encoder_out, index)
@@ -72,22 +77,29 @@ class NatGenerator:
             stop_when_unchanged=options.stop_when_unchanged,
             keep_history=options.retain_history,
         )
-        return self._hypotheses(filled, lengths, batch, candidates, sample["net_input"])
+        return self._hypotheses(filled, lengths, batch, candidates, sample["net_input"], collapse)
 
-    def _finalise(self, tokens: Tensor, scores: Tensor, lengths: Tensor) -> FinalTokens:
+    def _finalise(self, tokens: Tensor, scores: Tensor, lengths: Tensor, collapse: bool) -> FinalTokens:
         return finalise(
             tokens,
             scores,
             lengths,
             dropped=self.dropped.to(tokens.device),
             pad_idx=self.pad_idx,
+            collapse=collapse,
             deduplicate=self.options.deduplicate,
         )
 
     def _hypotheses(
-        self, filled: FilledCanvas, lengths: Tensor, batch: int, candidates: int, source: dict[str, Tensor]
+        self,
+        filled: FilledCanvas,
+        lengths: Tensor,
+        batch: int,
+        candidates: int,
+        source: dict[str, Tensor],
+        collapse: bool,
     ) -> list[list[dict[str, Any]]]:
-        final = self._finalise(filled.tokens, filled.scores, lengths)
+        final = self._finalise(filled.tokens, filled.scores, lengths, collapse)
         if self.reranker is None:
             ranking = final.mean_scores()
         else:
@@ -96,7 +108,7 @@ class NatGenerator:
         order = ranking.view(batch, candidates).argsort(dim=1, descending=True, stable=True)
         rows = order + torch.arange(batch, device=order.device).unsqueeze(1) * candidates
         chosen = rows[:, : self.options.nbest].cpu()
-        history = [self._finalise(tokens, scores, lengths) for tokens, scores in filled.history]
+        history = [self._finalise(tokens, scores, lengths, collapse) for tokens, scores in filled.history]
         on_cpu = [FinalTokens(*(part.cpu() for part in entry)) for entry in (final, *history)]
         ranking, steps = ranking.cpu(), filled.steps.cpu()
 

@@ -68,6 +68,20 @@ class DecodingOptions:
         return dataclasses.replace(self, **{key: values[key] for key in values if key in known}).validate()
 
 
+def check_upsampled(options: DecodingOptions) -> None:
+    """An upsampled canvas (CTC) has one length, and is decoded in one pass.
+
+    Raises:
+        UserError: an option that it does not have.
+    """
+    for name, neutral in (("length_multiplier", 1.0), ("length_candidates", 1), ("iterations", 1)):
+        if getattr(options, name) != neutral:
+            raise UserError(
+                f"--{name.replace('_', '-')} {getattr(options, name)} has no meaning for a model with "
+                "--upsample-scale: drop it."
+            )
+
+
 def _check_type(name: str, value: Any, default: Any) -> None:
     """``--eval-bleu-args`` may hold anything that JSON has; a whole number is a fine float, True is no number."""
     kinds = (int, float) if isinstance(default, float) else (type(default),)

@@ -20,6 +20,7 @@ def _guarded_trainer(original: Function) -> Function:
         check_half_precision(cfg.common)
         _check_groups(cfg)
         _check_metric(cfg, task)
+        _check_model(*args[:2])
         original(self, cfg, task, *args, **kwargs)
 
     return __init__
@@ -34,6 +35,16 @@ def _check_groups(cfg: Any) -> None:
     for group, example in (("optimizer", "adam"), ("lr_scheduler", "fixed")):
         if getattr(cfg, group, None) is None:
             raise UserError(f"the configuration has no {group}: add {group}._name={example}, or another one.")
+
+
+def _check_model(model: Any = None, criterion: Any = None) -> None:
+    """Our criterions say which models they train.
+
+    Raises:
+        UserError: not this one.
+    """
+    if hasattr(criterion, "check_model"):
+        criterion.check_model(model)
 
 
 def _check_metric(cfg: Any, task: Any) -> None:

@@ -15,7 +15,7 @@ from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
 from nat_plugin.decoding.generator import NatGenerator
-from nat_plugin.decoding.options import DecodingOptions, from_fairseq
+from nat_plugin.decoding.options import DecodingOptions, check_upsampled, from_fairseq
 from nat_plugin.decoding.reranking import TeacherReranker
 from nat_plugin.errors import UserError
 from nat_plugin.symbols import BLANK, MASK
@@ -223,6 +223,8 @@ class NatTranslationTask(TranslationTask):
             )
         own = decoding_options(self.cfg)
         options = own.override(vars(args)) if isinstance(args, Namespace) else from_fairseq(own, args)
+        if any(model.upsamples for model in models):
+            check_upsampled(options)
         # before --remove-bpe and the like let the dictionary grow
         reranker = TeacherReranker.load(options.reranker, self.src_dict, self.tgt_dict) if options.reranker else None
         return NatGenerator(self.target_dictionary, options, reranker)

@@ -46,11 +46,13 @@ class Recipe:
         title: the first line of the file.
         criterion: the name of a registered criterion.
         model: the name of a registered preset.
+        label_smoothing: ε.
     """
 
     title: str
     criterion: str
     model: str = "cmlm"
+    label_smoothing: float = 0.1
 
 
 RECIPES = {
@@ -58,6 +60,7 @@ RECIPES = {
         "The CMLM of Ghazvininejad et al. 2019 with cross entropy, as the AXE paper trains it.", "nat_cross_entropy"
     ),
     "cmlm_axe": Recipe("The CMLM with aligned cross entropy, Ghazvininejad et al. 2020.", "nat_axe"),
+    "ctc": Recipe("CTC on an upsampled canvas, Gu & Kong 2021.", "nat_ctc", "ctc", label_smoothing=0.01),
 }
 
 # Ghazvininejad et al. 2020, §4.1: 128k tokens an update, here as 16 batches of one GPU. The rest is fairseq's default.
@@ -70,7 +73,7 @@ _TRAINING: dict[str, dict[str, Any]] = {
     "optimizer": {"_name": "adam", "adam_betas": "(0.9, 0.999)", "adam_eps": 1e-6, "weight_decay": 0.01},
     "lr_scheduler": {"_name": "inverse_sqrt", "warmup_updates": 10000, "warmup_init_lr": 1e-7},
 }
-_CHANGED: dict[str, dict[str, Any]] = {"criterion": {"label_smoothing": 0.1}, "model": {"positions": "sinusoidal"}}
+_CHANGED: dict[str, dict[str, Any]] = {"model": {"positions": "sinusoidal"}}
 
 
 def render(name: str) -> str:
@@ -93,8 +96,9 @@ def render(name: str) -> str:
     lines = [_HEAD.format(title=recipe.title, name=name), _HYDRA]
     for group, values in _TRAINING.items():
         lines += [f"{group}:", *(_entry(key, value) for key, value in values.items()), ""]
+    changed = {**_CHANGED, "criterion": {"label_smoothing": recipe.label_smoothing}}
     for group, (registered, config) in ours.items():
-        lines += [f"{group}:", f"  _name: {registered}", *_options(config, _CHANGED.get(group, {})), ""]
+        lines += [f"{group}:", f"  _name: {registered}", *_options(config, changed.get(group, {})), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -51,7 +51,7 @@ def test_fairseq_parses_every_method_in_every_size(method: str, size: str) -> No
     flags = config["fairseq"]
     assert parsed.task._name == flags["task"]
     assert parsed.criterion._name == flags["criterion"]
-    assert parsed.criterion.label_smoothing == 0.1
+    assert parsed.criterion.label_smoothing == (0.01 if flags["criterion"] == "nat_ctc" else 0.1)
     assert parsed.optimization.max_update == flags["max_update"]
     assert parsed.dataset.required_batch_size_multiple == 1
     model = parsed.model if hasattr(parsed.model, "encoder_embed_dim") else parsed.model.encoder
