@@ -93,7 +93,7 @@ setup(
         "ja": ["sacrebleu[ja]"],
         "lm": ["flashlight-text"],  # beam search for CTC, and KenLM's querying code
         "plots": ["matplotlib"],
-        # triton: its interpreter and compiler test the CUDA kernels where there is no GPU; CUDA builds of torch bring it along
+        # triton: its interpreter and its compiler test the CUDA kernels where there is no GPU
         "dev": ["hypothesis", "mypy", "pytest", "pytest-timeout", "ruff", "triton"],
     },
 )
