@@ -15,6 +15,8 @@ results/benchmark_alignments.json.
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,6 +74,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         help="settings of glibc that times are measured under, each in a process of its own (benchmarks/malloc.py says "
         "what they are; current: in this process, as it is). Default: default keep",
     )
+    parser.add_argument(
+        "--update", action="store_true", help="keep what --output holds, and measure only --parts of it again"
+    )
     parser.add_argument("--quick", action="store_true", help="tiny shapes, in this process; saved only with --output")
     parser.add_argument("--output", type=Path, help=f"default: {OUTPUT.relative_to(ROOT)}")
     parser.add_argument("--docs", type=Path, metavar="PAGE", help="put the tables into this page's marked block")
@@ -88,8 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_arguments(arguments)
     plan = make_plan(options)
     torch.set_num_threads(options.threads)
+    command = shell(["benchmarks/alignments.py", *(sys.argv[1:] if arguments is None else arguments)])
     results: Results = {
-        "command": shell(["benchmarks/alignments.py", *(sys.argv[1:] if arguments is None else arguments)]),
+        "command": command,
         "machine": describe_machine(options.device),
         "threads": options.threads,
         "clock": options.clock,
@@ -101,6 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "memory": [],
         "cuda": None,
     }
+    if options.update:
+        results = earlier_results(options.output, results)
     in_this_process = options.malloc == ["current"] or options.device == "cuda"
     if in_this_process:
         measure_here(results, plan, options.parts)
@@ -114,6 +122,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.docs:
         replace_block(options.docs, "alignments", render(results))
         print(f"the tables are in {options.docs}")
+
+
+def earlier_results(output: Path | None, now: Results) -> Results:
+    """What an earlier run has saved, to which this run's parts are added.
+
+    Raises:
+        UserError: there is none, or it was measured on something else.
+    """
+    try:
+        earlier: Results = json.loads((output or OUTPUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"--update has nothing to go on from ({error}): run once without it.") from error
+    for key in ("threads", "clock", "device", "dtype", "label_smoothing"):
+        if earlier[key] != now[key]:
+            raise UserError(f"--update: {output} has {key} {earlier[key]}, and this run {now[key]}: use the same.")
+    for key in ("cpu", "cores", "versions"):
+        if earlier["machine"][key] != now["machine"][key]:
+            raise UserError(f"--update: {output} was measured with another {key}: run everything again.")
+    return earlier | {"command": f"{earlier['command']}; {now['command']}"}
 
 
 def make_plan(options: argparse.Namespace) -> Plan:
@@ -140,15 +167,13 @@ def make_plan(options: argparse.Namespace) -> Plan:
 
 def measure_here(results: Results, plan: Plan, parts: Sequence[str]) -> None:
     """Everything in this process, under the settings that it has."""
-    if "ratios" in parts or "viterbi" in parts:
-        results["times"].append(
-            {
-                "malloc": "current",
-                "environment": malloc.current(),
-                "ratios": time_losses(plan, tell) if "ratios" in parts else [],
-                "viterbi": time_viterbi(plan, tell) if "viterbi" in parts else [],
-            }
-        )
+    timed = {"ratios": time_losses, "viterbi": time_viterbi}
+    if any(part in parts for part in timed):
+        times: dict[str, Any] = {"malloc": "current", "environment": malloc.current(), "load_average": {}}
+        for part, measure_part in timed.items():
+            times["load_average"] |= {part: os.getloadavg()[0]} if part in parts else {}
+            times[part] = measure_part(plan, tell) if part in parts else []
+        results["times"].append(times)
     if "memory" in parts:
         results["memory"] = weigh_losses(plan, tell)
     if "cuda" in parts and plan.device == "cuda":
@@ -178,12 +203,22 @@ def measure_in_processes(results: Results, options: argparse.Namespace, plan: Pl
     for setting in options.malloc if timed else []:
         print(f"=== times, malloc setting {setting}", file=sys.stderr, flush=True)
         part = malloc.run_under(setting, "benchmarks.alignments", [*same, "--parts", *timed], options.threads)
-        results["times"].append(part["times"][0] | {"malloc": setting})
+        add_times(results["times"], part["times"][0] | {"malloc": setting}, timed)
         write_json(options.output, results)
     if "memory" in options.parts:
         print("=== memory", file=sys.stderr, flush=True)
         part = malloc.run_under("return", "benchmarks.alignments", [*same, "--parts", "memory"], options.threads)
         results["memory"] = part["memory"]
+
+
+def add_times(times: list[dict[str, Any]], found: dict[str, Any], parts: Sequence[str]) -> None:
+    """Put what was found in the place of an earlier run's with the same malloc setting, or at the end."""
+    for earlier in times:
+        if earlier["malloc"] == found["malloc"]:
+            earlier.update({part: found[part] for part in parts})
+            earlier["load_average"] = earlier.get("load_average", {}) | found["load_average"]
+            return
+    times.append(found)
 
 
 def program_shapes(plan: Plan) -> list[Shape]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 import nat_plugin
 from scripts.lib.machine import cores
 
-_PACKAGES = ("fairseq-fixed", "fairseq", "numpy", "scipy", "triton")
+_PACKAGES = ("fairseq-fixed", "fairseq", "numpy", "scipy")
 
 
 def describe_machine(device: str) -> dict[str, Any]:
@@ -24,7 +25,7 @@ def describe_machine(device: str) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}, {' '.join(platform.libc_ver())}",
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "load_average": os.getloadavg()[0],
-        "versions": versions(),
+        "versions": versions(("triton",) if device == "cuda" else ()),
     }
     if device == "cuda":
         found["gpu"] = torch.cuda.get_device_name()
@@ -32,14 +33,14 @@ def describe_machine(device: str) -> dict[str, Any]:
     return found
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that take part."""
+def versions(more: Sequence[str] = ()) -> dict[str, str]:
+    """Versions of Python and of the packages that take part, ``more`` of them where they do."""
     found = {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "nat_plugin": nat_plugin.__version__,
     }
-    for name in _PACKAGES:
+    for name in (*_PACKAGES, *more):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

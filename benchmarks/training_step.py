@@ -127,18 +127,18 @@ def measure_here(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure_in_processes(options: argparse.Namespace) -> dict[str, Any]:
-    """Times under the malloc setting asked for, memory under the one that makes it exact."""
+    """Times under the malloc setting asked for, memory under the one that makes it exact; saved after each."""
     same = ["--malloc", "current", "--arch", options.arch, "--vocabulary", str(options.vocabulary)]
     same += ["--batch", str(options.batch), "--length", str(options.length), "--masking", options.masking]
     same += ["--repetitions", str(options.repetitions), "--seconds", str(options.seconds)]
     same += ["--threads", str(options.threads), "--clock", check_clock(options), "--backends", *options.backends]
-    parts = {
-        part: malloc.run_under(setting, "benchmarks.training_step", [*same, "--part", part], options.threads)
-        for part, setting in (("time", options.malloc), ("memory", "return"))
-        if options.part in (part, "both")
-    }
-    results: dict[str, Any] = next(iter(parts.values()))
-    return results | {part: found[part] for part, found in parts.items()}
+    results: dict[str, Any] = {}
+    for part, setting in (("time", options.malloc), ("memory", "return")):
+        if options.part in (part, "both"):
+            found = malloc.run_under(setting, "benchmarks.training_step", [*same, "--part", part], options.threads)
+            results = results | {part: found[part]} if results else found
+            write_json(options.output, results)
+    return results
 
 
 def time_case(
