@@ -7,15 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+logging.getLogger("matplotlib").setLevel(logging.WARNING)  # fairseq lets everybody's debugging through
+
 import matplotlib
 
 matplotlib.use("Agg")  # no window, and none is needed
-logging.getLogger("matplotlib").setLevel(logging.WARNING)  # fairseq lets everybody's debugging through
 import matplotlib.pyplot as plt
+from matplotlib.ticker import NullLocator
 
 from nat_plugin.files import atomic_write
 
 _STYLES = {"torch": "--", "cpp": "-", "triton": "-"}
+_MOST_TICKS = 6
 _PROPORTIONAL = {"color": "0.7", "linewidth": 1, "linestyle": ":"}
 
 
@@ -29,7 +32,7 @@ def plot_scaling(points: Sequence[Mapping[str, Any]], axes: Mapping[str, str], p
     """
     plt.rcParams["svg.fonttype"] = "none"  # text stays text: a smaller file
     plt.rcParams["svg.hashsalt"] = "nat_plugin"  # the same figures give the same file
-    figure, panels = plt.subplots(1, len(axes), figsize=(4.2 * len(axes), 4.4), layout="constrained")
+    figure, panels = plt.subplots(1, len(axes), figsize=(4.2 * len(axes), 6.0), layout="constrained")
     for panel, (axis, name) in zip(panels, axes.items(), strict=True):
         here = [point for point in points if point["axis"] == axis]
         colours: dict[str, str] = {}
@@ -44,7 +47,12 @@ def plot_scaling(points: Sequence[Mapping[str, Any]], axes: Mapping[str, str], p
             panel.plot(sizes, proportional, **_PROPORTIONAL, zorder=0)
         panel.set(xscale="log", yscale="log", xlabel=name, title=f"cost against {name}")
         panel.grid(alpha=0.3)
-        panel.legend(fontsize="x-small", loc="upper left")
+        sizes_here = sorted({point["size"] for point in here})
+        if len(sizes_here) <= _MOST_TICKS:
+            panel.set_xticks(sizes_here)
+            panel.xaxis.set_major_formatter("{x:g}")
+            panel.xaxis.set_minor_locator(NullLocator())
+        panel.legend(fontsize="x-small", loc="upper center", bbox_to_anchor=(0.5, -0.15))
     panels[0].set_ylabel("ms")
     with atomic_write(path, "wb") as handle:
         figure.savefig(handle, format="svg", metadata={"Date": None})

@@ -1,0 +1,27 @@
+"""What the documentation shows is what the saved results say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import report, scaling, training_step
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "render"),
+    [
+        ("benchmark_alignments", report.render),
+        ("benchmark_scaling", scaling.render),
+        ("benchmark_training_step", training_step.render),
+    ],
+)
+def test_the_documented_table_is_that_of_the_saved_results(name: str, render: object) -> None:
+    saved = (ROOT / "results" / f"{name}.json").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "alignments.md").read_text(encoding="utf-8")
+    assert callable(render)
+    assert render(json.loads(saved)) in page
