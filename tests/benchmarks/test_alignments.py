@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import alignments, on_cuda
+from benchmarks import alignments, backends, malloc, on_cuda
 from benchmarks.losses import LOSSES, baseline_step, fairseq_cross_entropy, step
 from benchmarks.problems import Shape, make_problem
 from benchmarks.report import render
@@ -73,14 +73,29 @@ def test_the_page_shows_each_figure_beside_its_bar(results: dict[str, Any]) -> N
         (["--clock", "cpu", "--threads", "2"], "--clock cpu measures one thread"),
         (["--threads", "0"], "--threads and --repetitions must be at least 1"),
         (["--shapes", "99999,999,999", "--malloc", "current"], "name smaller --shapes"),
-        (["--backends", "triton", "--shapes", "2,3,3"], "--backends triton"),
     ],
 )
-def test_refuses_in_one_sentence(arguments: list[str], sentence: str, tmp_path: Path) -> None:
+def test_refuses_in_one_sentence(
+    arguments: list[str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(malloc, "run_under", _must_not_run)
     with pytest.raises(UserError) as refused:
         alignments.main([*arguments, "--output", str(tmp_path / "none.json")])
     assert sentence in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def _must_not_run(*_: object, **__: object) -> None:
+    raise AssertionError("what is refused is not measured first")
+
+
+def test_refuses_a_backend_that_does_not_work_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: torch.Tensor, name: str) -> None:
+        raise ValueError(f"the {name} backend cannot be used: no compiler")
+
+    monkeypatch.setattr(backends, "choose_backend", fails)
+    with pytest.raises(UserError, match="--backends cpp: the cpp backend cannot be used: no compiler"):
+        alignments.main(["--quick", "--backends", "cpp"])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
