@@ -37,8 +37,8 @@ FOR_FAIRSEQ = ["bitarray", "regex", "scikit-learn"]
 # serve every version of torch. Optional: without a compiler the torch backend does the work, and the log says so.
 KERNELS = Extension(
     "nat_plugin.alignments._kernels",
-    sources=[f"nat_plugin/alignments/csrc/{name}.cpp" for name in ("module", "programs", "rows")],
-    depends=["nat_plugin/alignments/csrc/rows.h"],
+    sources=[f"nat_plugin/alignments/csrc/{name}.cpp" for name in ("axe", "ctc", "module", "rows")],
+    depends=[f"nat_plugin/alignments/csrc/{name}.h" for name in ("generations", "numbers", "threads")],
     language="c++",
     # Without the last two gcc does not vectorise comparisons; NaN and infinity keep their meaning.
     extra_compile_args=["-O3", "-std=c++17", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"],
@@ -47,7 +47,7 @@ KERNELS = Extension(
 
 
 class BuildKernels(build_ext):
-    """With OpenMP where the compiler has it, and without it elsewhere."""
+    """With OpenMP's threads where the compiler has them, and with only what makes loops vectors elsewhere."""
 
     def build_extension(self, ext: Extension) -> None:
         plain = ext.extra_compile_args, ext.extra_link_args
@@ -55,7 +55,7 @@ class BuildKernels(build_ext):
         try:
             super().build_extension(ext)
         except CCompilerError:
-            ext.extra_compile_args, ext.extra_link_args = plain
+            ext.extra_compile_args, ext.extra_link_args = [*plain[0], "-fopenmp-simd"], plain[1]
             super().build_extension(ext)
 
 

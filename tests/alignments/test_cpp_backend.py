@@ -103,3 +103,51 @@ def test_sources_need_not_be_contiguous() -> None:
     gradient = cpp_backend.write_gradient(logits, weights, *arguments, out)
     assert gradient is out
     assert torch.equal(out, cpp_backend.write_gradient(logits, weights, *arguments))
+
+
+def test_rows_of_a_view_are_read_and_written_where_they_lie() -> None:
+    everything, lengths = torch.randn(6, 9, 50), torch.tensor([4, 2, 4])
+    view, tokens = everything[::2, 3:7], torch.randint(0, 50, (3, 4, 2))
+    before = everything.clone()
+    normalizers, chosen, _ = cpp_backend.read_slots(view, tokens, lengths, False)
+    assert torch.equal(chosen, cpp_backend.read_slots(view.contiguous(), tokens, lengths, False)[1])
+    arguments = (normalizers, tokens, chosen, normalizers, None, lengths)
+    expected = cpp_backend.write_gradient(view.contiguous(), *arguments)
+    assert cpp_backend.write_gradient(view, *arguments, out=view) is view
+    assert torch.equal(view, expected)
+    untouched = torch.ones(6, 9, dtype=torch.bool)
+    untouched[::2, 3:7] = False
+    assert torch.equal(everything[untouched], before[untouched])
+
+
+def _read(**changes: torch.Tensor) -> None:
+    given = {"logits": torch.zeros(2, 3, 5), "tokens": torch.zeros(2, 1, 4, dtype=torch.int64)}
+    given |= {"lengths": torch.tensor([3, 1])} | changes
+    cpp_backend.read_slots(given["logits"], given["tokens"], given["lengths"], False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lengths": torch.tensor([3, 4])}, r"lengths must be in 0\.\.3, but that of sentence 1 is 4"),
+        ({"lengths": torch.tensor([-1, 3])}, r"lengths must be in 0\.\.3, but that of sentence 0 is -1"),
+        ({"lengths": torch.tensor([3])}, r"lengths must be \[2\] on the CPU, not \[1\]"),
+        ({"tokens": torch.tensor([0, 1, 2, 3, 4, 5, 0, 0]).view(2, 1, 4)}, "token 5 of sentence 1 is outside"),
+        ({"tokens": torch.tensor([0, 1, -1, 3, 4, 4, 0, 0]).view(2, 1, 4)}, "token -1 of sentence 0 is outside"),
+        ({"tokens": torch.zeros(2, 2, 4, dtype=torch.int64)}, r"tokens must be \[2, 3, 4\] on the CPU"),
+    ],
+)
+def test_what_would_be_read_outside_of_its_memory_is_refused(changes: dict[str, torch.Tensor], message: str) -> None:
+    _read()
+    with pytest.raises(ValueError, match=message):
+        _read(**changes)
+
+
+def test_programs_refuse_lengths_beyond_their_window() -> None:
+    window, slots, targets = torch.zeros(1, 4, 3), torch.tensor([4]), torch.tensor([2])
+    goals = torch.zeros(1, 2, dtype=torch.int64)
+    for arguments in ((torch.tensor([5]), targets), (slots, torch.tensor([3]))):
+        with pytest.raises(ValueError, match="_lengths must be in"):
+            cpp_backend.ctc_best_paths(window, goals, *arguments)
+        with pytest.raises(ValueError, match="_lengths must be in"):
+            cpp_backend.axe_paths(window[:, :, :2], window[:, :, 2], *arguments, 1.0, False)

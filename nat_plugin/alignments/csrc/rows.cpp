@@ -1,11 +1,13 @@
 // The two passes over the logits: read_slots and write_gradient, a row (one slot's V logits) at a time.
-#include "rows.h"
-
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
 #include <vector>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
+#include "generations.h"
+#include "numbers.h"
+#include "threads.h"
 
 namespace nat {
 
@@ -74,12 +76,14 @@ NAT_INLINE Real<In> maximum_of(const In* row, int64_t vocabulary) {
 }
 
 // Most logits leave Σ exp(x) well inside a float's range. Only rows that do not are gone through again for their maximum.
+// The lower limit is as high as this for the sake of small terms: exp gives 0 below 1e-38, and thousands of those that a
+// sum of 1e-30 would lose could matter to it.
 template <class In>
 NAT_INLINE RowSummary<Real<In>> summarise(const In* row, int64_t vocabulary) {
     using T = Real<In>;
     T shift = 0;
     RowSums<In> sums(row, vocabulary, shift);
-    if (!(sums.exponentials > 1e-30 && sums.exponentials < 1e30)) {
+    if (!(sums.exponentials > 1e-20 && sums.exponentials < 1e30)) {
         shift = maximum_of(row, vocabulary);
         sums = RowSums<In>(row, vocabulary, shift);
     }
@@ -87,9 +91,17 @@ NAT_INLINE RowSummary<Real<In>> summarise(const In* row, int64_t vocabulary) {
     return {T(normalizer), T(sums.total / double(vocabulary) - normalizer)};
 }
 
+// [batch, slots, vocabulary] in memory: the last dimension is dense, the others are where they are.
+template <class In>
+struct Rows {
+    In* start;
+    int64_t of_sentence, of_slot;  // strides
+    NAT_INLINE In* at(int64_t sentence, int64_t slot) const { return start + sentence * of_sentence + slot * of_slot; }
+};
+
 template <class In>
 struct ReadArguments {
-    const In* logits;         // [rows, vocabulary]
+    Rows<const In> logits;
     const int64_t* tokens;    // [rows, columns], or a row of columns for every `rows_a_list` rows
     const int64_t* lengths;   // [batch]
     Real<In>*normalizers, *chosen, *means;  // [rows], [rows, columns], [rows] or null
@@ -99,14 +111,15 @@ struct ReadArguments {
 template <class In>
 NAT_INLINE void read_range(const ReadArguments<In>& a, int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
+        const int64_t sentence = row / a.slots, slot = row % a.slots;
         Real<In>* chosen = a.chosen + row * a.columns;
-        if (row % a.slots >= a.lengths[row / a.slots]) {
+        if (slot >= a.lengths[sentence]) {
             a.normalizers[row] = 0;
             if (a.means) a.means[row] = 0;
             for (int64_t k = 0; k < a.columns; ++k) chosen[k] = 0;
             continue;
         }
-        const In* logits = a.logits + row * a.vocabulary;
+        const In* logits = a.logits.at(sentence, slot);
         const RowSummary<Real<In>> summary = summarise(logits, a.vocabulary);
         a.normalizers[row] = summary.normalizer;
         if (a.means) a.means[row] = summary.mean_lprob;
@@ -118,8 +131,9 @@ NAT_INLINE void read_range(const ReadArguments<In>& a, int64_t begin, int64_t en
 template <class In>
 void gather_range(const ReadArguments<In>& a, int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
-        const bool real = row % a.slots < a.lengths[row / a.slots];
-        const In* logits = a.logits + row * a.vocabulary;
+        const int64_t sentence = row / a.slots, slot = row % a.slots;
+        const bool real = slot < a.lengths[sentence];
+        const In* logits = a.logits.at(sentence, slot);
         const int64_t* tokens = a.tokens + row / a.rows_a_list * a.columns;
         Real<In>* chosen = a.chosen + row * a.columns;
         for (int64_t k = 0; k < a.columns; ++k) chosen[k] = real ? to_float(logits[tokens[k]]) : Real<In>(0);
@@ -128,14 +142,14 @@ void gather_range(const ReadArguments<In>& a, int64_t begin, int64_t end) {
 
 template <class In>
 struct WriteArguments {
-    const In* logits;
+    Rows<const In> logits;
     const Real<In>* normalizers;      // [rows]
     const int64_t* tokens;            // as in ReadArguments
     const Real<In>* token_weights;    // [rows, columns]
     const Real<In>* softmax_weights;  // [rows]
     const Real<In>* uniform_weights;  // [rows] or null
     const int64_t* lengths;
-    In* out;  // may be logits
+    Rows<In> out;  // may be logits
     int64_t slots, columns, vocabulary, rows_a_list;
 };
 
@@ -167,12 +181,13 @@ NAT_INLINE void write_range(const WriteArguments<In>& a, int64_t begin, int64_t 
     using T = Real<In>;
     RowTarget<In> target(a.vocabulary);
     for (int64_t row = begin; row < end; ++row) {
-        In* out = a.out + row * a.vocabulary;
-        if (row % a.slots >= a.lengths[row / a.slots]) {
+        const int64_t sentence = row / a.slots, slot = row % a.slots;
+        In* out = a.out.at(sentence, slot);
+        if (slot >= a.lengths[sentence]) {
             std::memset(static_cast<void*>(out), 0, size_t(a.vocabulary) * sizeof(In));
             continue;
         }
-        const In* logits = a.logits + row * a.vocabulary;
+        const In* logits = a.logits.at(sentence, slot);
         T* values = target.begin(out);
         const T weight = a.softmax_weights[row], normalizer = a.normalizers[row];
         const T uniform = a.uniform_weights ? a.uniform_weights[row] / T(a.vocabulary) : T(0);
@@ -191,80 +206,58 @@ NAT_INLINE void write_range(const WriteArguments<In>& a, int64_t begin, int64_t 
     }
 }
 
-template <class Arguments>
-void in_parallel(void (*work)(const Arguments&, int64_t, int64_t), const Arguments& arguments, int64_t rows,
-                 int threads) {
-    constexpr int64_t at_once = 16;
-    const int64_t pieces = (rows + at_once - 1) / at_once;
-    (void)threads;
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1 && pieces > 1)
-    for (int64_t piece = 0; piece < pieces; ++piece) {
-        const int64_t begin = piece * at_once, end = begin + at_once < rows ? begin + at_once : rows;
-        work(arguments, begin, end);
-    }
-}
-
-}  // namespace
-
 using float32 = float;
 using float64 = double;
 
-// Each function that loops over logits is compiled for several generations of x86-64, and the best that this processor
-// has is chosen when the library is loaded. (By hand: attributes that do this need more of a compiler and a linker.)
-#define NAT_RANGES(In, generation, target)                                                                            \
-    target void read_##In##_##generation(const ReadArguments<In>& a, int64_t begin, int64_t end) {                    \
-        read_range(a, begin, end);                                                                                    \
-    }                                                                                                                 \
-    target void write_##In##_##generation(const WriteArguments<In>& a, int64_t begin, int64_t end) {                  \
-        write_range(a, begin, end);                                                                                   \
+#define NAT_DEFINE_FORMAT(In, generation, target)                                                              \
+    target void read_##In##_##generation(const ReadArguments<In>& a, int64_t begin, int64_t end) {             \
+        read_range(a, begin, end);                                                                             \
+    }                                                                                                          \
+    target void write_##In##_##generation(const WriteArguments<In>& a, int64_t begin, int64_t end) {           \
+        write_range(a, begin, end);                                                                            \
     }
-#define NAT_FORMATS(generation, target)         \
-    NAT_RANGES(float32, generation, target)     \
-    NAT_RANGES(float64, generation, target)     \
-    NAT_RANGES(Half, generation, target)        \
-    NAT_RANGES(BFloat16, generation, target)
+#define NAT_DEFINE(generation, target)             \
+    NAT_DEFINE_FORMAT(float32, generation, target) \
+    NAT_DEFINE_FORMAT(float64, generation, target) \
+    NAT_DEFINE_FORMAT(Half, generation, target)    \
+    NAT_DEFINE_FORMAT(BFloat16, generation, target)
+NAT_GENERATIONS(NAT_DEFINE)
 
-NAT_FORMATS(portable, )
-#if defined(__x86_64__) && defined(__GNUC__)
-NAT_FORMATS(avx2, __attribute__((target("avx2,fma"))))
-NAT_FORMATS(avx512, __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,prefer-vector-width=512"))))
-const bool kAvx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                     __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-const bool kAvx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#define NAT_BEST(function) (nat::kAvx512 ? function##_avx512 : nat::kAvx2 ? function##_avx2 : function##_portable)
-#else
-#define NAT_BEST(function) function##_portable
-#endif
+constexpr int64_t kRowsAtOnce = 16;
 
+}  // namespace
 }  // namespace nat
 
-// The entrances, called from Python by name: nat_<pass>_<format>. Matrices are contiguous.
-#define NAT_ENTRANCES(In, format)                                                                             \
-    extern "C" void nat_read_##format(const nat::In* logits, const int64_t* tokens, const int64_t* lengths,   \
-                                      nat::Real<nat::In>* normalizers, nat::Real<nat::In>* chosen,            \
-                                      nat::Real<nat::In>* means, int64_t batch, int64_t slots,                \
-                                      int64_t columns, int64_t vocabulary, int64_t rows_a_list, int threads) { \
-        const nat::ReadArguments<nat::In> a{logits, tokens,  lengths,    normalizers, chosen,                 \
-                                            means,  slots,   columns,    vocabulary,  rows_a_list};           \
-        nat::in_parallel(NAT_BEST(nat::read_##In), a, batch * slots, threads);                                          \
-    }                                                                                                         \
-    extern "C" void nat_gather_##format(const nat::In* logits, const int64_t* tokens, const int64_t* lengths, \
-                                        nat::Real<nat::In>* chosen, int64_t batch, int64_t slots,             \
-                                        int64_t columns, int64_t vocabulary, int64_t rows_a_list,             \
-                                        int threads) {                                                        \
-        const nat::ReadArguments<nat::In> a{logits,  tokens, lengths, nullptr,    chosen,                     \
-                                            nullptr, slots,  columns, vocabulary, rows_a_list};               \
-        nat::in_parallel(nat::gather_range<nat::In>, a, batch * slots, threads);                                        \
-    }                                                                                                         \
-    extern "C" void nat_write_##format(                                                                       \
-        const nat::In* logits, const nat::Real<nat::In>* normalizers, const int64_t* tokens,                  \
-        const nat::Real<nat::In>* token_weights, const nat::Real<nat::In>* softmax_weights,                   \
-        const nat::Real<nat::In>* uniform_weights, const int64_t* lengths, nat::In* out, int64_t batch,       \
-        int64_t slots, int64_t columns, int64_t vocabulary, int64_t rows_a_list, int threads) {               \
-        const nat::WriteArguments<nat::In> a{logits,          normalizers, tokens, token_weights, softmax_weights, \
-                                             uniform_weights, lengths,     out,    slots,         columns,    \
-                                             vocabulary,      rows_a_list};                                   \
-        nat::in_parallel(NAT_BEST(nat::write_##In), a, batch * slots, threads);                                         \
+// The entrances, called from Python by name: nat_<pass>_<format>. Everything but logits and out is contiguous.
+#define NAT_ENTRANCES(In, format)                                                                                  \
+    extern "C" void nat_read_##format(const nat::In* logits, int64_t of_sentence, int64_t of_slot,                 \
+                                      const int64_t* tokens, const int64_t* lengths,                               \
+                                      nat::Real<nat::In>* normalizers, nat::Real<nat::In>* chosen,                 \
+                                      nat::Real<nat::In>* means, int64_t batch, int64_t slots, int64_t columns,    \
+                                      int64_t vocabulary, int64_t rows_a_list, int threads) {                      \
+        const nat::ReadArguments<nat::In> a{{logits, of_sentence, of_slot}, tokens, lengths, normalizers, chosen,  \
+                                            means, slots, columns, vocabulary, rows_a_list};                       \
+        nat::in_parallel(NAT_BEST(nat::read_##In), a, batch * slots, nat::kRowsAtOnce, threads);                   \
+    }                                                                                                              \
+    extern "C" void nat_gather_##format(const nat::In* logits, int64_t of_sentence, int64_t of_slot,               \
+                                        const int64_t* tokens, const int64_t* lengths, nat::Real<nat::In>* chosen, \
+                                        int64_t batch, int64_t slots, int64_t columns, int64_t vocabulary,         \
+                                        int64_t rows_a_list, int threads) {                                        \
+        const nat::ReadArguments<nat::In> a{{logits, of_sentence, of_slot}, tokens, lengths, nullptr, chosen,      \
+                                            nullptr, slots, columns, vocabulary, rows_a_list};                     \
+        nat::in_parallel(nat::gather_range<nat::In>, a, batch * slots, nat::kRowsAtOnce, threads);                 \
+    }                                                                                                              \
+    extern "C" void nat_write_##format(                                                                            \
+        const nat::In* logits, int64_t of_sentence, int64_t of_slot, const nat::Real<nat::In>* normalizers,        \
+        const int64_t* tokens, const nat::Real<nat::In>* token_weights, const nat::Real<nat::In>* softmax_weights, \
+        const nat::Real<nat::In>* uniform_weights, const int64_t* lengths, nat::In* out, int64_t out_of_sentence,  \
+        int64_t out_of_slot, int64_t batch, int64_t slots, int64_t columns, int64_t vocabulary,                    \
+        int64_t rows_a_list, int threads) {                                                                        \
+        const nat::WriteArguments<nat::In> a{{logits, of_sentence, of_slot}, normalizers, tokens, token_weights,   \
+                                             softmax_weights, uniform_weights, lengths,                            \
+                                             {out, out_of_sentence, out_of_slot}, slots, columns, vocabulary,      \
+                                             rows_a_list};                                                         \
+        nat::in_parallel(NAT_BEST(nat::write_##In), a, batch * slots, nat::kRowsAtOnce, threads);                  \
     }
 
 NAT_ENTRANCES(float32, f32)

@@ -1,4 +1,4 @@
-// What the two passes over the logits share: number formats, exp, and code for several generations of processors.
+// Number formats, and an exp that loops over logits can be vectorised with.
 #pragma once
 
 #include <cmath>
@@ -6,7 +6,7 @@
 #include <cstring>
 #include <limits>
 
-#define NAT_INLINE inline __attribute__((always_inline))
+#include "generations.h"
 
 namespace nat {
 
@@ -46,20 +46,16 @@ NAT_INLINE void store(BFloat16* to, float value) {
     to->bits = uint16_t(value != value ? 0x7fc0u : rounded);
 }
 NAT_INLINE void store(Half* to, float value) {
-    const uint32_t bits = bit_cast<uint32_t>(value);
-    const uint32_t sign = (bits >> 16) & 0x8000u;
-    const float unsigned_value = bit_cast<float>(bits & 0x7fffffffu);
-    const float magnitude = unsigned_value > 65536.0f ? 65536.0f : unsigned_value;  // what follows does not overflow
-    // adding a large enough number leaves the bits that a half keeps, rounded to nearest even
-    const uint32_t exponent = bit_cast<uint32_t>(magnitude) & 0x7f800000u;
-    const uint32_t smallest = 0x38800000u;  // of 2^-14, the smallest normal half
-    const uint32_t base = exponent > smallest ? exponent : smallest;
-    const float shifter = bit_cast<float>(base + (13u << 23));
-    const float rounded = (magnitude + shifter) - shifter;
-    const uint32_t as_half = bit_cast<uint32_t>(rounded * bit_cast<float>(uint32_t(0x07800000u))) >> 13;
-    uint32_t result = rounded >= 65520.0f ? 0x7c00u : as_half;
-    result = value != value ? 0x7e00u : result;
-    to->bits = uint16_t(sign | result);
+    // in whole numbers alone: with comparisons of floats between them, gcc does not vectorise these steps
+    const int32_t bits = bit_cast<int32_t>(value), magnitude = bits & 0x7fffffff;
+    const int32_t even = (magnitude >> 13) & 1;
+    const int32_t normal = (magnitude + 0xfff + even - 0x38000000) >> 13;  // to nearest, ties to even
+    // adding 1/2 leaves multiples of 2^-24, the steps of subnormal halves, in the last bits
+    const int32_t subnormal = bit_cast<int32_t>(bit_cast<float>(magnitude) + 0.5f) - 0x3f000000;
+    int32_t result = magnitude < 0x38800000 ? subnormal : normal;
+    result = magnitude >= 0x477ff000 ? 0x7c00 : result;  // 65520 and more
+    result = magnitude > 0x7f800000 ? 0x7e00 : result;
+    to->bits = uint16_t(((bits >> 16) & 0x8000) | result);
 }
 
 // exp to within 1.5 units in the last place on [-87.3, 88]; 0 below, where results would be subnormal; infinite above
