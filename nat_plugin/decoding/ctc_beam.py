@@ -4,14 +4,16 @@ Sought is the sentence y with the highest
 
     log p(y|x) + α·log p_LM(y) + β·log|y|        (or β·|y|)
 
-in natural logarithms, p(y|x) being the sum over all alignments of y with the slots. The search itself maximises the
-first two terms; the sentences that it ends with are then ranked by all three.
+in natural logarithms, p(y|x) being the sum over all alignments of y with the slots. Two searches are offered:
+``flashlight``, C++ on the processor, one sentence at a time or several in processes of their own, maximises the first
+two terms, and the sentences that it ends with are ranked by all three; ``torch`` maximises all three for a whole batch
+at once, on any device.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,11 +21,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from nat_plugin.decoding.ctc_prefix_beam import BatchedCtcSearch
 from nat_plugin.decoding.ctc_search import CtcSearch, Found, SearchOptions, length_bonus
 from nat_plugin.decoding.ctc_workers import SearchWorkers
 from nat_plugin.errors import UserError
 
 BONUS_FORMS = ("log", "linear")
+SEARCHES = ("flashlight", "torch")
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,12 @@ class CtcBeamOptions:
     Attributes:
         beam: hypotheses that are kept after each slot, and the longest n-best list.
         tokens: how many tokens of each slot are tried, its most probable ones.
-        lm_path: n-gram language model, in ARPA or KenLM's binary format; empty for none.
+        lm_path: n-gram language model, in ARPA or (``flashlight`` only) KenLM's binary format; empty for none.
         lm_weight: α.
         token_bonus: β.
         bonus_form: ``log`` for β·log|y|, ``linear`` for β·|y|.
-        workers: processes that search; 1 searches in this one.
+        workers: processes that search (``flashlight`` only); 1 searches in this one.
+        search: ``flashlight``, or ``torch`` with β inside the search.
     """
 
     beam: int = 20
@@ -47,6 +52,7 @@ class CtcBeamOptions:
     token_bonus: float = 0.0
     bonus_form: str = "log"
     workers: int = 1
+    search: str = "flashlight"
 
     def validate(self) -> CtcBeamOptions:
         """Return self.
@@ -66,6 +72,10 @@ class CtcBeamOptions:
             raise UserError("--ngram-lm-weight weighs a language model: give --ngram-lm-path FILE too.")
         if self.bonus_form not in BONUS_FORMS:
             raise UserError(f"--length-bonus-form must be {' or '.join(BONUS_FORMS)}, not {self.bonus_form}.")
+        if self.search not in SEARCHES:
+            raise UserError(f"--ctc-search must be {' or '.join(SEARCHES)}, not {self.search}.")
+        if self.search == "torch" and self.workers > 1:
+            raise UserError("--ctc-search torch decodes a whole batch in this process: drop --ctc-workers.")
         return self
 
 
@@ -122,18 +132,28 @@ class CtcBeamDecoder:
         options: see :class:`CtcBeamOptions`.
 
     Raises:
-        UserError: options out of range; flashlight-text is missing; the language model cannot be used.
+        UserError: options out of range; flashlight-text is missing and wanted; the language model cannot be used.
     """
 
     def __init__(self, symbols: Sequence[str], blank_idx: int, options: CtcBeamOptions) -> None:
         self.options = options.validate()
         self.choices = min(options.tokens, len(symbols))
-        search = SearchOptions(options.beam, options.lm_path, options.lm_weight)
-        self._search: CtcSearch | SearchWorkers
-        if options.workers == 1:
-            self._search = CtcSearch(symbols, blank_idx, search)
+        searched = SearchOptions(options.beam, options.lm_path, options.lm_weight)
+        self._search: CtcSearch | SearchWorkers | BatchedCtcSearch
+        if options.search == "torch":
+            self._search = BatchedCtcSearch(
+                symbols,
+                blank_idx,
+                beam=options.beam,
+                lm_path=options.lm_path,
+                lm_weight=options.lm_weight,
+                token_bonus=options.token_bonus,
+                bonus_form=options.bonus_form,
+            )
+        elif options.workers > 1:
+            self._search = SearchWorkers(symbols, blank_idx, searched, options.workers)
         else:
-            self._search = SearchWorkers(symbols, blank_idx, search, options.workers)
+            self._search = CtcSearch(symbols, blank_idx, searched)
 
     def decode(self, lprobs: Tensor, lengths: Tensor) -> list[list[CtcHypothesis]]:
         """Search a batch.
@@ -149,16 +169,17 @@ class CtcBeamDecoder:
 
     def submit(self, top: TopTokens, lengths: Tensor) -> PendingHypotheses:
         """Begin to search a batch; with several workers this returns at once, and the next batch can be computed."""
+        found: Sequence[Future[list[Found]] | list[Found]]
+        if isinstance(self._search, BatchedCtcSearch):
+            found = self._search(top.lprobs, top.tokens, lengths)
+            return PendingHypotheses(found, self.options)
         lprobs, tokens = top.lprobs.float().cpu().numpy(), top.tokens.to(torch.int32).cpu().numpy()
-        rows = range(len(tokens))
-        real = lengths.tolist()
+        canvases = [(lprobs[row, :slots], tokens[row, :slots]) for row, slots in enumerate(lengths.tolist())]
         if isinstance(self._search, SearchWorkers):
-            found: Iterable[Future[list[Found]] | list[Found]] = [
-                self._search.submit(lprobs[row, : real[row]], tokens[row, : real[row]]) for row in rows
-            ]
+            found = [self._search.submit(*canvas) for canvas in canvases]
         else:
-            found = [self._search(lprobs[row, : real[row]], tokens[row, : real[row]]) for row in rows]
-        return PendingHypotheses(list(found), self.options)
+            found = [self._search(*canvas) for canvas in canvases]
+        return PendingHypotheses(found, self.options)
 
     def close(self) -> None:
         """End the worker processes; they end by themselves with this process."""

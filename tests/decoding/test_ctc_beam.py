@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nat_plugin.decoding.ctc_beam import CtcBeamDecoder, CtcBeamOptions, CtcHypothesis, rank, top_tokens
+from nat_plugin.decoding.ctc_beam import SEARCHES, CtcBeamDecoder, CtcBeamOptions, CtcHypothesis, rank, top_tokens
 from nat_plugin.decoding.ctc_search import Found, length_bonus, load_kenlm, sentence_lm_score
 from nat_plugin.decoding.ngram_lm import corpus_of_sentences, estimate, write_arpa
 from nat_plugin.errors import UserError
@@ -34,14 +34,15 @@ def decode(options: CtcBeamOptions, *canvases: torch.Tensor) -> list[list[CtcHyp
         decoder.close()
 
 
+@pytest.mark.parametrize("search", SEARCHES)
 @pytest.mark.parametrize("form", ["log", "linear"])
 @pytest.mark.parametrize(("order", "alpha"), [(0, 0.0), (3, 0.4), (3, 1.3), (4, 0.4), (4, 1.3)])
 @pytest.mark.parametrize("beta", [0.0, 2.2, -1.0])
 def test_a_wide_beam_finds_every_output_and_its_exact_score(
-    form: str, order: int, alpha: float, beta: float, tmp_path: Path
+    search: str, form: str, order: int, alpha: float, beta: float, tmp_path: Path
 ) -> None:
     path, model = language_model(order, tmp_path) if order else ("", None)
-    options = replace(EVERYTHING, lm_path=str(path), lm_weight=alpha, token_bonus=beta, bonus_form=form)
+    options = replace(EVERYTHING, lm_path=str(path), lm_weight=alpha, token_bonus=beta, bonus_form=form, search=search)
     canvases = [canvas(slots, seed=slots + order, sharpness=sharpness) for slots, sharpness in ((1, 1), (4, 3), (5, 1))]
     for lprobs, found in zip(canvases, decode(options, *canvases), strict=True):
         expected = scores(lprobs, model, alpha, beta, form)
@@ -54,11 +55,12 @@ def test_a_wide_beam_finds_every_output_and_its_exact_score(
         assert found[0].tokens == max(expected, key=lambda tokens: expected[tokens][0])
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_a_narrow_beam_finds_the_best_output(seed: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("seed", range(10))
+def test_a_narrow_beam_finds_the_best_output(search: str, seed: int, tmp_path: Path) -> None:
     path, model = language_model(3, tmp_path)
     lprobs = canvas(6, seed, sharpness=1.5)
-    options = CtcBeamOptions(beam=20, tokens=4, lm_path=str(path), lm_weight=0.4)
+    options = CtcBeamOptions(beam=20, tokens=4, lm_path=str(path), lm_weight=0.4, search=search)
     (found,) = decode(options, lprobs)
     expected = scores(lprobs, model, 0.4)
     best = max(expected, key=lambda tokens: expected[tokens][0])
@@ -68,9 +70,22 @@ def test_a_narrow_beam_finds_the_best_output(seed: int, tmp_path: Path) -> None:
     assert all(entry.am_score <= expected[entry.tokens][1] + 1e-5 for entry in found)
 
 
-def test_scores_are_those_of_torch_ctc() -> None:
+def test_a_bonus_inside_the_search_finds_higher_scores() -> None:
+    best: dict[str, list[float]] = {}
+    for search in SEARCHES:
+        options = CtcBeamOptions(beam=6, tokens=4, token_bonus=3.0, bonus_form="linear", search=search)
+        best[search] = [decode(options, canvas(7, seed, sharpness=1.0))[0][0].score for seed in range(20)]
+    exact = [
+        max(total for total, *_ in scores(canvas(7, seed, 1.0), beta=3.0, form="linear").values()) for seed in range(20)
+    ]
+    missed = {search: sum(exact) - sum(found) for search, found in best.items()}
+    assert 0 <= missed["torch"] < missed["flashlight"] / 2
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_scores_are_those_of_torch_ctc(search: str) -> None:
     lprobs = canvas(6, seed=3)
-    (found,) = decode(EVERYTHING, lprobs)
+    (found,) = decode(replace(EVERYTHING, search=search), lprobs)
     for entry in found[:50]:
         loss = torch.nn.functional.ctc_loss(
             lprobs[:, None],
@@ -83,30 +98,45 @@ def test_scores_are_those_of_torch_ctc() -> None:
         assert entry.am_score == pytest.approx(-loss.item(), abs=1e-5)
 
 
-def test_one_token_a_slot_is_greedy_decoding() -> None:
+@pytest.mark.parametrize("search", SEARCHES)
+def test_one_token_a_slot_is_greedy_decoding(search: str) -> None:
     canvases = [canvas(slots, seed=slots) for slots in (1, 7, 20, 3)]
-    for lprobs, found in zip(canvases, decode(CtcBeamOptions(tokens=1), *canvases), strict=True):
+    for lprobs, found in zip(canvases, decode(CtcBeamOptions(tokens=1, search=search), *canvases), strict=True):
         best = lprobs.argmax(-1).tolist()
         assert [entry.tokens for entry in found] == [tuple(t for t, _ in groupby(best) if t != BLANK)]
         assert found[0].score == pytest.approx(lprobs.max(-1).values.sum().item(), abs=1e-4)
 
 
+@pytest.mark.parametrize("search", SEARCHES)
 @pytest.mark.parametrize("first", range(3))
-def test_a_token_in_the_first_slot_is_kept_whichever_it_is(first: int) -> None:
+def test_a_token_in_the_first_slot_is_kept_whichever_it_is(search: str, first: int) -> None:
+    options = replace(EVERYTHING, search=search)
     lprobs = torch.full((2, 4), -20.0)
     lprobs[0, first] = lprobs[1, first] = 0.0
-    assert decode(EVERYTHING, lprobs)[0][0].tokens == (first,)
+    assert decode(options, lprobs)[0][0].tokens == (first,)
     lprobs = torch.full((3, 4), -20.0)
     lprobs[[0, 1, 2], [first, BLANK, first]] = 0.0
-    assert decode(EVERYTHING, lprobs)[0][0].tokens == (first, first)
+    assert decode(options, lprobs)[0][0].tokens == (first, first)
 
 
-def test_impossible_tokens_are_in_no_output() -> None:
+@pytest.mark.parametrize("search", SEARCHES)
+def test_impossible_tokens_are_in_no_output(search: str) -> None:
     lprobs = canvas(4, seed=5)
     lprobs[:, 1] = -math.inf
-    (found,) = decode(EVERYTHING, lprobs)
+    (found,) = decode(replace(EVERYTHING, search=search), lprobs)
     assert {entry.tokens for entry in found} == {tokens for tokens in outputs(lprobs) if 1 not in tokens}
     assert all(math.isfinite(entry.score) for entry in found)
+
+
+def test_a_sentence_is_decoded_alike_in_any_batch(tmp_path: Path) -> None:
+    path, _ = language_model(3, tmp_path)
+    options = CtcBeamOptions(beam=8, tokens=3, lm_path=str(path), lm_weight=0.5, token_bonus=1.0, search="torch")
+    canvases = [canvas(slots, seed=slots) for slots in (9, 1, 4, 12, 4)]
+    together = decode(options, *canvases)
+    for lprobs, found in zip(canvases, together, strict=True):
+        (alone,) = decode(options, lprobs)
+        assert [entry.tokens for entry in alone] == [entry.tokens for entry in found]
+        assert [entry.score for entry in alone] == pytest.approx([entry.score for entry in found], abs=1e-5)
 
 
 def test_half_precision_and_top_tokens_lose_little() -> None:
@@ -148,6 +178,9 @@ def test_ranking_by_length() -> None:
         ({"token_bonus": math.nan}, "--token-bonus must be finite"),
         ({"bonus_form": "square"}, "--length-bonus-form must be log or linear"),
         ({"lm_path": "no/such.arpa"}, "no such file"),
+        ({"lm_path": "no/such.arpa", "search": "torch"}, "no such file"),
+        ({"search": "kenlm"}, "--ctc-search must be flashlight or torch"),
+        ({"search": "torch", "workers": 2}, "drop --ctc-workers"),
     ],
 )
 def test_refuses_bad_options(values: dict[str, object], message: str) -> None:

@@ -8,9 +8,10 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple, NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nat_plugin.decoding.ngram_lm.kneser_ney import NgramModel, NgramOrder
 from nat_plugin.errors import UserError
@@ -87,12 +88,47 @@ def read_arpa(path: str | os.PathLike[str]) -> BackoffModel:
     """
     reader = _Reader(path)
     orders = [dict(reader.section(k)) for k in range(1, len(reader.sizes) + 1)]
-    for k, (order, size) in enumerate(zip(orders, reader.sizes, strict=True), start=1):
-        if len(order) != size:
-            raise UserError(
-                f"{reader.path} states {size} {k}-grams but holds {len(order)}, it is cut off or damaged: make it anew."
-            )
+    for k, order in enumerate(orders, start=1):
+        reader.check_size(k, len(order))
     return BackoffModel(orders)
+
+
+class NgramTable(NamedTuple):
+    """The n-grams of one order k, as numbers.
+
+    Attributes:
+        words: [N, k] int64, ids into the list of single words.
+        lprobs: [N] float32, log10 p(last word | the others).
+        backoffs: [N] float32, log10; 0 where there is none.
+    """
+
+    words: NDArray[np.int64]
+    lprobs: NDArray[np.float32]
+    backoffs: NDArray[np.float32]
+
+
+def read_tables(path: str | os.PathLike[str]) -> tuple[list[str], list[NgramTable]]:
+    """Read a whole ARPA file into arrays: its single words, and one table an order, the first in the words' order.
+
+    Raises:
+        UserError: as :func:`read_arpa`; also where a longer n-gram has a word that is no single word of the file.
+    """
+    reader = _Reader(path)
+    ids: dict[str, int] = {}
+    tables = []
+    for k in range(1, len(reader.sizes) + 1):
+        numbers: list[int] = []
+        values: list[tuple[float, float]] = []
+        for gram, value in reader.section(k):
+            try:
+                numbers += [ids.setdefault(word, len(ids)) if k == 1 else ids[word] for word in gram]
+            except KeyError as error:
+                reader.refuse(f"has the word {error} that is not among its single words")
+            values.append(value)
+        reader.check_size(k, len(values))
+        lprobs, backoffs = np.array(values, dtype=np.float32).reshape(-1, 2).T
+        tables.append(NgramTable(np.array(numbers, dtype=np.int64).reshape(-1, k), lprobs, backoffs))
+    return list(ids), tables
 
 
 def read_vocabulary(path: str | os.PathLike[str]) -> set[str]:
@@ -112,22 +148,22 @@ class _Reader:
         self.number = 0
         self._lines = self._open()
         if next((line for line in self._lines if line), "") != "\\data\\":
-            self._refuse("does not begin with \\data\\")
+            self.refuse("does not begin with \\data\\")
         self.sizes: list[int] = []
         for line in self._lines:
             if not line:
                 break
             name, equals, size = line.partition("=")
             if not equals or name != f"ngram {len(self.sizes) + 1}" or not size.isdigit():
-                self._refuse(f"has no line 'ngram {len(self.sizes) + 1}=…'")
+                self.refuse(f"has no line 'ngram {len(self.sizes) + 1}=…'")
             self.sizes.append(int(size))
         if not self.sizes:
-            self._refuse("names no orders")
+            self.refuse("names no orders")
 
     def section(self, k: int) -> Iterator[tuple[tuple[str, ...], tuple[float, float]]]:
         """The n-grams of order k; sections have to be read one after the other."""
         if next((line for line in self._lines if line), "") != f"\\{k}-grams:":
-            self._refuse(f"has no section \\{k}-grams:")
+            self.refuse(f"has no section \\{k}-grams:")
         for line in self._lines:
             if not line:
                 return
@@ -135,7 +171,7 @@ class _Reader:
             try:
                 yield tuple(rest[:k]), (float(lprob), float(rest[k]) if len(rest) > k else 0.0)
             except ValueError:
-                self._refuse(f"has no {k}-gram with its probability there")
+                self.refuse(f"has no {k}-gram with its probability there")
 
     def _open(self) -> Iterator[str]:
         try:
@@ -151,7 +187,16 @@ class _Reader:
                 "scripts/train_lm.py or lmplz wrote."
             ) from error
 
-    def _refuse(self, what: str) -> None:
+    def check_size(self, k: int, size: int) -> None:
+        """Compare the n-grams of order k with what the header states."""
+        if size != self.sizes[k - 1]:
+            raise UserError(
+                f"{self.path} states {self.sizes[k - 1]} {k}-grams but holds {size}, it is cut off or damaged: make it "
+                "anew."
+            )
+
+    def refuse(self, what: str) -> NoReturn:
+        """Say what is wrong with the current line."""
         raise UserError(
             f"{self.path}:{self.number} {what}: it is no language model in ARPA format, or damaged; make one with "
             "scripts/train_lm.py."
