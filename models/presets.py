@@ -9,7 +9,8 @@ from typing import Any, Dict
 
 from fairseq.models import register_model
 
-from nat_plugin.models.nat_transformer import Masking, NatTransformerConfig, NatTransformerModel
+from nat_plugin.models.config import Copying, Masking, NatTransformerConfig
+from nat_plugin.models.nat_transformer import NatTransformerModel
 
 
 def _size(embed_dim: int, ffn_embed_dim: int, layers: int, heads: int, dropout: float) -> Dict[str, Any]:
@@ -56,8 +57,8 @@ def register_preset(name: str, overrides: Dict[str, Any]) -> type:
     return registered
 
 
-# CTC, Gu & Kong 2021, §3.3; plain `ctc` is the base size
-CTC: Dict[str, Any] = {"masking": Masking.full, "upsample_scale": 3.0}
+# CTC, Gu & Kong 2021, §3.3 and appendix A; plain `ctc` is the base size
+CTC: Dict[str, Any] = {"masking": Masking.full, "upsample_scale": 3.0, "copying": Copying.soft}
 
 # CMLM, Ghazvininejad et al. 2019; plain `cmlm` is the base size
 PRESETS: Dict[str, Dict[str, Any]] = {

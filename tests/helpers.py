@@ -15,7 +15,8 @@ nat_plugin.register()
 from fairseq.dataclass.utils import merge_with_parent  # noqa: E402
 from omegaconf import OmegaConf  # noqa: E402
 
-from nat_plugin.models.nat_transformer import NatTransformerConfig, NatTransformerModel  # noqa: E402
+from nat_plugin.models.config import NatTransformerConfig  # noqa: E402
+from nat_plugin.models.nat_transformer import NatTransformerModel  # noqa: E402
 from nat_plugin.tasks.dictionaries import add_special_symbols  # noqa: E402
 from nat_plugin.tasks.nat_translation import NatTranslationConfig, NatTranslationTask  # noqa: E402
 

@@ -13,6 +13,11 @@ def scaled_lengths(lengths: Tensor, multiplier: float, maximum: int) -> Tensor:
     return (lengths.to(torch.float64) * multiplier + 0.5).floor().to(torch.int64).clamp(1, maximum)
 
 
+def word_counts(padding: Tensor) -> Tensor:
+    """Source lengths without end of sentence, [B] int64, from the encoder's padding [B, S'], on either side."""
+    return (~padding).sum(1) - 1
+
+
 def build_canvas(slots: Tensor, lengths: Tensor, *, pad_idx: int, eos_idx: int) -> Tensor:
     """The decoder's input: each sentence's slots, then one end-of-sentence marker that tells it where the canvas ends.
 

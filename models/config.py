@@ -1,0 +1,130 @@
+"""Every option of the model, and what of them fits together."""
+
+# No `from __future__ import annotations` here: fairseq's dataclass parser needs types, not strings.
+import math
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from fairseq.dataclass import FairseqDataclass
+from omegaconf import II
+
+from nat_plugin.errors import UserError
+
+
+class Masking(str, Enum):
+    """Which target tokens training hides from the decoder."""
+
+    uniform = "uniform"
+    full = "full"
+
+
+class Copying(str, Enum):
+    """What fills a masked slot."""
+
+    none = "none"
+    uniform = "uniform"
+    soft = "soft"
+
+
+class Initialisation(str, Enum):
+    """How the weights begin."""
+
+    bert = "bert"
+    xavier = "xavier"
+
+
+class Positions(str, Enum):
+    """Position embeddings."""
+
+    learned = "learned"
+    sinusoidal = "sinusoidal"
+
+
+class ShareEmbeddings(str, Enum):
+    """Which embedding matrices are one."""
+
+    all = "all"
+    decoder = "decoder"
+    none = "none"
+
+
+@dataclass
+class NatTransformerConfig(FairseqDataclass):
+    """Every option of the model; the defaults are transformer-base as in Ghazvininejad et al. 2020, §4.1."""
+
+    masking: Masking = field(
+        default=Masking.uniform,
+        metadata={"help": "what training hides of the target: a uniform number of tokens (CMLM), or all of them"},
+    )
+    init: Initialisation = field(
+        default=Initialisation.bert, metadata={"help": "weights from N(0, .02) as BERT's, or fairseq's own"}
+    )
+    positions: Positions = field(default=Positions.learned, metadata={"help": "position embeddings"})
+    share_embeddings: ShareEmbeddings = field(
+        default=ShareEmbeddings.all,
+        metadata={"help": "one matrix for source, target and output; for target and output; or three"},
+    )
+    upsample_scale: float = field(
+        default=0.0,
+        metadata={"help": "s ≥ 1: slots = round(s × source length), for CTC; 0: the target's length, predicted"},
+    )
+    copying: Copying = field(
+        default=Copying.none,
+        metadata={"help": "what fills a masked slot: <mask>, a uniform copy of the encoder's states, or SoftCopy"},
+    )
+    soft_copy_temperature: float = field(
+        default=0.5, metadata={"help": "SoftCopy's τ in slots, where it begins or, if fixed, stays"}
+    )
+    fixed_soft_copy_temperature: bool = field(default=False, metadata={"help": "do not learn SoftCopy's τ"})
+    max_length_offset: int = field(
+        default=256, metadata={"help": "largest difference of target and source length that the length predictor knows"}
+    )
+    encoder_embed_dim: int = field(default=512, metadata={"help": "encoder width"})
+    encoder_ffn_embed_dim: int = field(default=2048, metadata={"help": "encoder feed-forward width"})
+    encoder_layers: int = field(default=6, metadata={"help": "encoder layers"})
+    encoder_attention_heads: int = field(default=8, metadata={"help": "encoder attention heads"})
+    encoder_normalize_before: bool = field(default=False, metadata={"help": "layer norm before each encoder block"})
+    decoder_embed_dim: int = field(default=512, metadata={"help": "decoder width"})
+    decoder_ffn_embed_dim: int = field(default=2048, metadata={"help": "decoder feed-forward width"})
+    decoder_layers: int = field(default=6, metadata={"help": "decoder layers"})
+    decoder_attention_heads: int = field(default=8, metadata={"help": "decoder attention heads"})
+    decoder_normalize_before: bool = field(default=False, metadata={"help": "layer norm before each decoder block"})
+    dropout: float = field(default=0.3, metadata={"help": "dropout probability"})
+    attention_dropout: float = field(default=0.0, metadata={"help": "dropout of the attention weights"})
+    activation_dropout: float = field(default=0.0, metadata={"help": "dropout after the feed-forward activation"})
+    activation_fn: str = field(default="relu", metadata={"help": "feed-forward activation, as fairseq names it"})
+    max_source_positions: int = II("task.max_source_positions")
+    max_target_positions: int = II("task.max_target_positions")
+    seed: int = II("common.seed")
+
+
+def check_config(cfg: Any) -> None:
+    """What can be known to be wrong before anything is built.
+
+    Args:
+        cfg: a :class:`NatTransformerConfig`, or the OmegaConf node made of one.
+
+    Raises:
+        UserError: a value is out of range, or two do not fit together.
+    """
+    scale = cfg.upsample_scale
+    if scale != 0 and not 1 <= scale < math.inf:
+        raise UserError(f"--upsample-scale must be at least 1, or 0 for a predicted length, not {scale}.")
+    if scale and cfg.masking != "full":
+        raise UserError("--upsample-scale shows the decoder no target tokens: add --masking full.")
+    for side in ("encoder", "decoder"):
+        dim, heads = getattr(cfg, f"{side}_embed_dim"), getattr(cfg, f"{side}_attention_heads")
+        if heads < 1 or dim % heads:
+            raise UserError(f"--{side}-attention-heads {heads} must divide --{side}-embed-dim, which is {dim}.")
+    _check_copying(cfg)
+
+
+def _check_copying(cfg: Any) -> None:
+    if cfg.copying != "none" and cfg.encoder_embed_dim != cfg.decoder_embed_dim:
+        raise UserError(
+            f"--copying {Copying(cfg.copying).value} puts encoder states into decoder slots: --encoder-embed-dim "
+            f"({cfg.encoder_embed_dim}) and --decoder-embed-dim ({cfg.decoder_embed_dim}) must be equal."
+        )
+    if not 0 < cfg.soft_copy_temperature < math.inf:
+        raise UserError(f"--soft-copy-temperature must be above 0 and finite, not {cfg.soft_copy_temperature}.")

@@ -1,0 +1,44 @@
+"""The option --copying: what stands in masked slots in place of ``<mask>``."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nat_plugin.canvas.copying import soft_copy, uniform_copy
+
+
+class SlotCopy(nn.Module):
+    """Copies the encoder's states into the slots; see :mod:`nat_plugin.canvas.copying`.
+
+    SoftCopy's temperature is learned as its logarithm, so that it stays positive.
+
+    Args:
+        cfg: our model's options; ``copying`` is not ``none``.
+    """
+
+    def __init__(self, cfg: Any) -> None:
+        super().__init__()
+        self.soft = cfg.copying == "soft"
+        if self.soft:
+            log_temperature = torch.tensor(math.log(cfg.soft_copy_temperature))
+            if cfg.fixed_soft_copy_temperature:
+                self.register_buffer("log_temperature", log_temperature, persistent=False)
+            else:
+                self.log_temperature = nn.Parameter(log_temperature)
+
+    @property
+    def temperature(self) -> Tensor:
+        """SoftCopy's τ, in slots; float32."""
+        return self.log_temperature.float().exp()
+
+    def forward(self, encoder_out: dict[str, Any], lengths: Tensor, width: int) -> Tensor:
+        """Copies [B, width, D] for canvases of ``lengths`` [B] slots."""
+        states = encoder_out["encoder_out"][0].transpose(0, 1)
+        padding = encoder_out["encoder_padding_mask"][0]
+        if self.soft:
+            return soft_copy(states, padding, lengths, width, self.temperature)
+        return uniform_copy(states, padding, lengths, width)
