@@ -4,6 +4,7 @@
 import math
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Any, Dict, List, NamedTuple, Tuple
 
 import torch
@@ -114,6 +115,16 @@ class NatCriterion(FairseqCriterion):
             "nat_ctc."
         )
 
+    def proxy_targets(self, targets: TargetBatch, logits: Tensor, lengths: Tensor) -> Tensor:
+        """The token that each slot is held against, [B, m] int64: what glancing compares with, and shows.
+
+        Args:
+            targets: see :class:`TargetBatch`.
+            logits: [B, m, V], of a fully masked canvas; without gradient.
+            lengths: [B], slots of each sentence.
+        """
+        return targets.tokens
+
     def word_loss(self, output: Any, targets: TargetBatch) -> WordLoss:
         """The cost of each sentence's words, given the model's output."""
         raise NotImplementedError
@@ -127,6 +138,7 @@ class NatCriterion(FairseqCriterion):
             targets=targets.tokens,
             target_lengths=targets.lengths,
             sentence_ids=sample["id"],
+            proxy_targets=partial(self.proxy_targets, targets),
         )
         words = self.word_loss(output, targets)
         length_costs, length_hits = _length_terms(output)
@@ -143,6 +155,7 @@ class NatCriterion(FairseqCriterion):
             "ntokens": targets.lengths.sum().float(),
             "nsentences": float(targets.lengths.numel()),
             "sample_size": sample_size.detach().float(),
+            **_shown(output),
             **{key: words.statistics[key].detach().float() for key in self.statistics},
         }
         return (losses.sum() if reduce else losses), sample_size, log
@@ -158,6 +171,11 @@ class NatCriterion(FairseqCriterion):
         if lengths:
             metrics.log_scalar("length_loss", total["length_loss"] / lengths / math.log(2), lengths, round=3)
             metrics.log_scalar("length_accuracy", total["length_hits"] / lengths, lengths, round=3)
+        slots, in_first_pass = total["slots"], total["first_pass_slots"]
+        if total["revealed"] or in_first_pass:
+            metrics.log_scalar("revealed", total["revealed"] / slots, slots, round=4)
+        if in_first_pass:
+            metrics.log_scalar("first_pass_accuracy", total["first_pass_hits"] / in_first_pass, in_first_pass, round=4)
         cls.reduce_statistics(total)
 
     @classmethod
@@ -176,6 +194,18 @@ def _length_terms(output: Any) -> Tuple[Tensor, Tensor]:
         return nothing, nothing
     costs = torch.nn.functional.cross_entropy(output.length_logits.float(), output.length_classes, reduction="none")
     return costs, output.length_logits.detach().argmax(1).eq(output.length_classes)
+
+
+def _shown(output: Any) -> Dict[str, Any]:
+    """How many slots there were, how many showed a token, and how many the first pass was asked and knew."""
+    slots = output.lengths.sum().float()
+    hits = output.first_pass_hits
+    return {
+        "slots": slots,
+        "revealed": slots - output.masked.sum().float(),
+        "first_pass_slots": 0.0 if hits is None else slots,
+        "first_pass_hits": 0.0 if hits is None else hits.sum().float(),
+    }
 
 
 def sum_logs(logging_outputs: List[Dict[str, Any]]) -> Dict[str, float]:

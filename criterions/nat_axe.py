@@ -6,8 +6,9 @@ from typing import Any, Dict
 
 from fairseq.criterions import register_criterion
 from fairseq.logging import metrics
+from torch import Tensor
 
-from nat_plugin.alignments import AxeOperator, axe_loss_and_alignment
+from nat_plugin.alignments import AxeOperator, axe_alignment, axe_loss_and_alignment
 from nat_plugin.canvas.masking import length_mask
 from nat_plugin.criterions.base import NatCriterion, NatCriterionConfig, TargetBatch, WordLoss
 from nat_plugin.errors import UserError
@@ -27,7 +28,7 @@ class NatAxeCriterion(NatCriterion):
     """AXE plus the length loss; the shares of its three operators are logged.
 
     The paper's three objectives (§3.3, Table 5) are ``--masking full``; ``--masking uniform --predict all``; and
-    ``--masking uniform --predict masks``, the default, where an observed slot costs nothing for its own token.
+    ``--masking uniform --predict masks``, the default, where an observed slot costs nothing for the token it shows.
     """
 
     statistics = ("axe_align", "axe_skip_prediction", "axe_skip_target", "axe_targets", "axe_slots")
@@ -39,6 +40,17 @@ class NatAxeCriterion(NatCriterion):
                 f"--skip-target-penalty must be 0 or more and finite, not {cfg.skip_target_penalty}: the paper "
                 "uses 1 to 5."
             )
+
+    def proxy_targets(self, targets: TargetBatch, logits: Tensor, lengths: Tensor) -> Tensor:
+        """The first target that the best alignment puts into each slot, or blank."""
+        return axe_alignment(
+            logits,
+            targets.tokens,
+            lengths,
+            targets.lengths,
+            blank_idx=self.blank_idx,
+            skip_target_penalty=self.cfg.skip_target_penalty,
+        ).tokens
 
     def word_loss(self, output: Any, targets: TargetBatch) -> WordLoss:
         masked, lengths = output.masked, targets.lengths
@@ -52,6 +64,7 @@ class NatAxeCriterion(NatCriterion):
             blank_idx=self.blank_idx,
             skip_target_penalty=self.cfg.skip_target_penalty,
             observed=(real & ~masked) if only_masks else None,
+            observed_tokens=output.proxy if only_masks else None,
             label_smoothing=self.cfg.label_smoothing,
             overwrite_logits=True,  # nobody needs them after the backward pass
         )

@@ -7,8 +7,9 @@ from typing import Any, Dict
 import torch
 from fairseq.criterions import register_criterion
 from fairseq.logging import metrics
+from torch import Tensor
 
-from nat_plugin.alignments import ctc_fits, ctc_loss
+from nat_plugin.alignments import ctc_best_alignment, ctc_fits, ctc_loss
 from nat_plugin.criterions.base import NatCriterion, NatCriterionConfig, TargetBatch, WordLoss
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,10 @@ class NatCtcCriterion(NatCriterion):
     upsampled = True
     statistics = ("ctc_unfit",)
     _warned = False
+
+    def proxy_targets(self, targets: TargetBatch, logits: Tensor, lengths: Tensor) -> Tensor:
+        """The most probable path; blanks where the target does not fit."""
+        return ctc_best_alignment(logits, targets.tokens, lengths, targets.lengths, blank_idx=self.blank_idx)
 
     def word_loss(self, output: Any, targets: TargetBatch) -> WordLoss:
         costs = ctc_loss(

@@ -9,6 +9,8 @@ from typing import Any
 from fairseq.dataclass import FairseqDataclass
 from omegaconf import II
 
+from nat_plugin.canvas.glancing import Revealing
+from nat_plugin.canvas.schedule import Schedule
 from nat_plugin.errors import UserError
 
 
@@ -17,6 +19,30 @@ class Masking(str, Enum):
 
     uniform = "uniform"
     full = "full"
+    fixed_ratio = "fixed_ratio"
+    glancing = "glancing"
+
+
+class GlancingDistance(str, Enum):
+    """How far a first prediction is from its target."""
+
+    hamming = "hamming"
+    levenshtein = "levenshtein"
+
+
+class RevealedCount(str, Enum):
+    """From an expected number to a number."""
+
+    floor = "floor"
+    poisson = "poisson"
+
+
+class RevealedChoice(str, Enum):
+    """Which slots are revealed."""
+
+    uniform = "uniform"
+    p_ref = "p_ref"
+    one_minus_p_ref = "one_minus_p_ref"
 
 
 class Copying(str, Enum):
@@ -55,7 +81,29 @@ class NatTransformerConfig(FairseqDataclass):
 
     masking: Masking = field(
         default=Masking.uniform,
-        metadata={"help": "what training hides of the target: a uniform number of tokens (CMLM), or all of them"},
+        metadata={
+            "help": "what training hides of the target: a uniform number of tokens (CMLM), all, all but a fixed ratio, "
+            "or all but the more, the worse they are predicted in a first pass (glancing)"
+        },
+    )
+    glancing_ratio: str = field(
+        default="0.5",
+        metadata={
+            "help": "--masking glancing reveals ratio × distance of the tokens, fixed_ratio ratio × all; .5, or "
+            ".5:.3@200k for a straight line within 200,000 updates"
+        },
+    )
+    glancing_distance: GlancingDistance = field(
+        default=GlancingDistance.hamming,
+        metadata={"help": "--masking glancing: how far the first prediction is from its target"},
+    )
+    glancing_count: RevealedCount = field(
+        default=RevealedCount.floor,
+        metadata={"help": "the number revealed is rounded down, or is a Poisson variable with that mean"},
+    )
+    glancing_choice: RevealedChoice = field(
+        default=RevealedChoice.uniform,
+        metadata={"help": "what is revealed: any tokens, or by their probability in the first pass, or by 1 - it"},
     )
     init: Initialisation = field(
         default=Initialisation.bert, metadata={"help": "weights from N(0, .02) as BERT's, or fairseq's own"}
@@ -111,13 +159,37 @@ def check_config(cfg: Any) -> None:
     scale = cfg.upsample_scale
     if scale != 0 and not 1 <= scale < math.inf:
         raise UserError(f"--upsample-scale must be at least 1, or 0 for a predicted length, not {scale}.")
-    if scale and cfg.masking != "full":
-        raise UserError("--upsample-scale shows the decoder no target tokens: add --masking full.")
     for side in ("encoder", "decoder"):
         dim, heads = getattr(cfg, f"{side}_embed_dim"), getattr(cfg, f"{side}_attention_heads")
         if heads < 1 or dim % heads:
             raise UserError(f"--{side}-attention-heads {heads} must divide --{side}-embed-dim, which is {dim}.")
     _check_copying(cfg)
+    revealing(cfg)
+
+
+def revealing(cfg: Any) -> Revealing:
+    """What training reveals, from ``--masking`` and ``--glancing-…``.
+
+    Raises:
+        UserError: the ratio is no schedule, or not in [0, 1].
+    """
+    return Revealing(
+        masking=Masking(cfg.masking).value,
+        ratio=_schedule("--glancing-ratio", cfg.glancing_ratio, 1.0),
+        distance=GlancingDistance(cfg.glancing_distance).value,
+        count=RevealedCount(cfg.glancing_count).value,
+        choice=RevealedChoice(cfg.glancing_choice).value,
+    )
+
+
+def _schedule(flag: str, text: str, most: float) -> Schedule:
+    try:
+        schedule = Schedule.parse(str(text))
+    except ValueError as error:
+        raise UserError(f"{flag} {error}.") from error
+    if not schedule.within(0.0, most):
+        raise UserError(f"{flag} {text} must stay between 0 and {most:g}.")
+    return schedule
 
 
 def _check_copying(cfg: Any) -> None:

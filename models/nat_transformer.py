@@ -12,13 +12,13 @@ from fairseq.modules.transformer_sentence_encoder import init_bert_params
 from torch import Tensor
 
 from nat_plugin.canvas.lengths import build_canvas, scaled_lengths, word_counts
-from nat_plugin.canvas.masking import full_mask, uniform_mask
 from nat_plugin.errors import UserError
 from nat_plugin.models.building import embeddings, transformer_config
-from nat_plugin.models.config import NatTransformerConfig, check_config
+from nat_plugin.models.config import NatTransformerConfig, check_config, revealing
 from nat_plugin.models.length_predictor import LengthPredictor
 from nat_plugin.models.nat_decoder import NatDecoder
 from nat_plugin.models.slot_copy import SlotCopy
+from nat_plugin.models.training_canvas import CanvasMaker, ProxyTargets, TrainingCanvas
 from nat_plugin.symbols import MASK
 
 # Decoding needs the best token of each slot only: so many logits at once keep a GPU busy and stay in a CPU's cache.
@@ -32,6 +32,7 @@ class NatOutput(NamedTuple):
         logits: [B, m, V], columns beyond a sentence's length mean nothing.
         masked: [B, m] bool, the slots that the decoder did not see.
         lengths: [B] int64, slots of each sentence.
+        proxy, first_pass_hits: see :class:`~nat_plugin.models.training_canvas.TrainingCanvas`.
         length_logits: [B, C]; None where the source's length gives the canvas's.
         length_classes: [B] int64, the true class; None likewise.
     """
@@ -39,8 +40,10 @@ class NatOutput(NamedTuple):
     logits: Tensor
     masked: Tensor
     lengths: Tensor
-    length_logits: Optional[Tensor]
-    length_classes: Optional[Tensor]
+    proxy: Optional[Tensor] = None
+    first_pass_hits: Optional[Tensor] = None
+    length_logits: Optional[Tensor] = None
+    length_classes: Optional[Tensor] = None
 
 
 class NatTransformerModel(BaseFairseqModel):
@@ -61,6 +64,7 @@ class NatTransformerModel(BaseFairseqModel):
             self.length_predictor = LengthPredictor(cfg.encoder_embed_dim, cfg.max_length_offset)
         self.slot_copy = SlotCopy(cfg) if cfg.copying != "none" else None
         self.symbols = symbols
+        self.canvas_maker = CanvasMaker(revealing(cfg), not self.upsamples, symbols.mask, cfg.seed)
         self.num_updates = 0
         if cfg.init == "bert":
             self.apply(init_bert_params)
@@ -111,40 +115,64 @@ class NatTransformerModel(BaseFairseqModel):
         targets: Tensor,
         target_lengths: Tensor,
         sentence_ids: Tensor,
+        proxy_targets: Optional[ProxyTargets] = None,
     ) -> NatOutput:
-        """One training pass over a canvas of gold length, or of s × source length.
+        """One training pass over a canvas of gold length, or of s × source length; a second decoder pass for glancing.
 
         Args:
             src_tokens: [B, S], with end of sentence.
             src_lengths: [B].
-            targets: [B, n], without end of sentence; padding beyond ``target_lengths``. An upsampled canvas shows
-                nothing of them.
+            targets: [B, n], without end of sentence; padding beyond ``target_lengths``.
             target_lengths: [B].
             sentence_ids: [B], for reproducible masks.
+            proxy_targets: what the slots of a canvas are held against, from the criterion; needed where
+                :attr:`CanvasMaker.has_first_pass`.
         """
-        if self.upsamples:
-            return self._upsampled_pass(self.encode(src_tokens, src_lengths))
-        width = targets.size(1)
-        if self.cfg.masking == "uniform":
-            update = self.num_updates if self.training else 0
-            masked = uniform_mask(target_lengths, width, seed=self.cfg.seed, update=update, sentence_ids=sentence_ids)
-        else:
-            masked = full_mask(target_lengths, width)
-        slots = targets.masked_fill(masked, self.symbols.mask)
         encoder_out = self.encode(src_tokens, src_lengths)
-        return NatOutput(
-            logits=self.decode_canvas(slots, target_lengths, encoder_out),
-            masked=masked,
-            lengths=target_lengths,
+        lengths = self.upsampled_lengths(encoder_out) if self.upsamples else target_lengths
+        canvas = self._training_canvas(targets, lengths, encoder_out, sentence_ids, proxy_targets)
+        output = NatOutput(
+            logits=self.decode_canvas(canvas.slots, lengths, encoder_out),
+            masked=canvas.masked,
+            lengths=lengths,
+            proxy=canvas.proxy,
+            first_pass_hits=canvas.first_pass_hits,
+        )
+        if self.upsamples:
+            return output
+        return output._replace(
             length_logits=self.length_logits(encoder_out),
             length_classes=self.length_predictor.classes(target_lengths, _word_counts(encoder_out)),
         )
 
-    def _upsampled_pass(self, encoder_out: dict[str, Any]) -> NatOutput:
-        lengths = self.upsampled_lengths(encoder_out)
-        masked = full_mask(lengths, int(lengths.max()))
-        slots = torch.full(masked.shape, self.symbols.mask, device=masked.device)
-        return NatOutput(self.decode_canvas(slots, lengths, encoder_out), masked, lengths, None, None)
+    def _training_canvas(
+        self,
+        targets: Tensor,
+        lengths: Tensor,
+        encoder_out: dict[str, Any],
+        sentence_ids: Tensor,
+        proxy_targets: Optional[ProxyTargets],
+    ) -> TrainingCanvas:
+        """What the decoder sees; arguments as in :meth:`forward`.
+
+        Validation has one pass: what a first pass would reveal stays masked, as in decoding, and masks that need none
+        are those of update 0.
+        """
+        maker = self.canvas_maker
+        width = int(lengths.max()) if self.upsamples else targets.size(1)
+        if not maker.has_first_pass and not self.upsamples:
+            return maker.of_targets(targets, lengths, self.num_updates if self.training else 0, sentence_ids)
+        if not maker.has_first_pass or not self.training:
+            return maker.hidden(lengths, width)
+        assert proxy_targets is not None
+        return maker.after_first_pass(
+            lambda slots: self.decode_canvas(slots, lengths, encoder_out),
+            lengths,
+            width,
+            proxy_targets,
+            self.num_updates,
+            sentence_ids,
+        )
 
     def encode(self, src_tokens: Tensor, src_lengths: Tensor) -> dict[str, Any]:
         """The encoder's output, in fairseq's form."""

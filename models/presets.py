@@ -9,7 +9,7 @@ from typing import Any, Dict
 
 from fairseq.models import register_model
 
-from nat_plugin.models.config import Copying, Masking, NatTransformerConfig
+from nat_plugin.models.config import Copying, GlancingDistance, Masking, NatTransformerConfig, RevealedCount
 from nat_plugin.models.nat_transformer import NatTransformerModel
 
 
@@ -57,15 +57,34 @@ def register_preset(name: str, overrides: Dict[str, Any]) -> type:
     return registered
 
 
-# CTC, Gu & Kong 2021, §3.3 and appendix A; plain `ctc` is the base size
-CTC: Dict[str, Any] = {"masking": Masking.full, "upsample_scale": 3.0, "copying": Copying.soft}
+# Gu & Kong 2021, appendix A: every model of theirs copies softly, and plain NAT predicts the length
+NAT: Dict[str, Any] = {"masking": Masking.full, "copying": Copying.soft}
+CTC: Dict[str, Any] = {**NAT, "upsample_scale": 3.0}
+# "RND" in their Table 4: CMLM's masks
+RND: Dict[str, Any] = {"masking": Masking.uniform}
+# Qian et al. 2021: the ratio falls, and the number of tokens is rounded down
+GLAT: Dict[str, Any] = {"masking": Masking.glancing, "glancing_ratio": "0.5:0.3@200k"}
+# Gu & Kong 2021, §3.4 and appendix A: the ratio stays, and the number is drawn
+CTC_GLAT: Dict[str, Any] = {
+    "masking": Masking.glancing,
+    "glancing_ratio": "0.5",
+    "glancing_distance": GlancingDistance.levenshtein,
+    "glancing_count": RevealedCount.poisson,
+}
 
-# CMLM, Ghazvininejad et al. 2019; plain `cmlm` is the base size
+# What a name stands for; plain `ctc` is the base size, `ctc_tiny` another. CMLM is Ghazvininejad et al. 2019.
+METHODS: Dict[str, Dict[str, Any]] = {
+    "cmlm": {},
+    "nat": NAT,
+    "nat_rnd": {**NAT, **RND},
+    "glat": {**NAT, **GLAT},
+    "ctc": CTC,
+    "ctc_rnd": {**CTC, **RND},
+    "ctc_glat": {**CTC, **CTC_GLAT},
+}
 PRESETS: Dict[str, Dict[str, Any]] = {
-    "cmlm": SIZES["base"],
-    **{f"cmlm_{size}": options for size, options in SIZES.items()},
-    "ctc": {**SIZES["base"], **CTC},
-    **{f"ctc_{size}": {**options, **CTC} for size, options in SIZES.items()},
+    **{name: {**SIZES["base"], **options} for name, options in METHODS.items()},
+    **{f"{name}_{size}": {**SIZES[size], **options} for name, options in METHODS.items() for size in SIZES},
 }
 
 for _name, _overrides in PRESETS.items():

@@ -32,8 +32,8 @@ class SlotCopy(nn.Module):
 
     @property
     def temperature(self) -> Tensor:
-        """SoftCopy's τ, in slots; float32."""
-        return self.log_temperature.float().exp()
+        """SoftCopy's τ, in slots, in single precision or better."""
+        return self.log_temperature.to(torch.promote_types(self.log_temperature.dtype, torch.float32)).exp()
 
     def forward(self, encoder_out: dict[str, Any], lengths: Tensor, width: int) -> Tensor:
         """Copies [B, width, D] for canvases of ``lengths`` [B] slots."""

@@ -21,7 +21,12 @@ from torch import Tensor
 
 from nat_plugin.alignments.axe_alignment import AxeAlignment, AxePath
 from nat_plugin.alignments.backends import choose_backend
-from nat_plugin.alignments.checks import check_label_smoothing, check_logits_and_targets, check_one_slot_a_target
+from nat_plugin.alignments.checks import (
+    check_label_smoothing,
+    check_logits_and_targets,
+    check_one_slot_a_target,
+    check_slot_mask,
+)
 from nat_plugin.alignments.reduction import reduce_costs, smooth_labels
 from nat_plugin.alignments.slot_log_probs import slot_log_probs
 
@@ -35,6 +40,7 @@ def axe_loss(
     blank_idx: int,
     skip_target_penalty: float = 1.0,
     observed: Optional[Tensor] = None,
+    observed_tokens: Optional[Tensor] = None,
     label_smoothing: float = 0.0,
     reduction: str = "mean",
     backend: Optional[str] = None,
@@ -50,7 +56,9 @@ def axe_loss(
         blank_idx: the id of ε.
         skip_target_penalty: δ ≥ 0.
         observed: [B, m] bool, slots whose token the decoder sees (§3.3, "predict masks"): slot i costs nothing for its
-            own target i. Needs m = n.
+            own target i. Needs m = n, unless ``observed_tokens`` are given.
+        observed_tokens: [B, m] int64, what the observed slots show, where that is not their own target (glancing): a
+            slot costs nothing for a target, or a blank, that is the token it shows.
         label_smoothing: ε of ``(1-ε) · cost + ε · Σ_j mean_v(-log p_j(v))``, over the slots that carry cost.
         reduction: ``none`` [B], ``sum``, or ``mean`` (over the target tokens of the batch).
         backend, overwrite_logits: see :func:`nat_plugin.alignments.slot_log_probs`.
@@ -67,6 +75,7 @@ def axe_loss(
         blank_idx=blank_idx,
         skip_target_penalty=skip_target_penalty,
         observed=observed,
+        observed_tokens=observed_tokens,
         causal=False,
         label_smoothing=label_smoothing,
         backend=backend,
@@ -84,6 +93,7 @@ def causal_axe_loss(
     blank_idx: int,
     skip_target_penalty: float = 1.0,
     observed: Optional[Tensor] = None,
+    observed_tokens: Optional[Tensor] = None,
     label_smoothing: float = 0.0,
     reduction: str = "mean",
     backend: Optional[str] = None,
@@ -98,6 +108,7 @@ def causal_axe_loss(
         blank_idx=blank_idx,
         skip_target_penalty=skip_target_penalty,
         observed=observed,
+        observed_tokens=observed_tokens,
         causal=True,
         label_smoothing=label_smoothing,
         backend=backend,
@@ -115,6 +126,7 @@ def axe_alignment(
     blank_idx: int,
     skip_target_penalty: float = 1.0,
     observed: Optional[Tensor] = None,
+    observed_tokens: Optional[Tensor] = None,
     causal: bool = False,
     backend: Optional[str] = None,
 ) -> AxeAlignment:
@@ -127,6 +139,7 @@ def axe_alignment(
         blank_idx=blank_idx,
         skip_target_penalty=skip_target_penalty,
         observed=observed,
+        observed_tokens=observed_tokens,
         causal=causal,
         backend=backend,
     )
@@ -142,6 +155,7 @@ def axe_loss_and_alignment(
     blank_idx: int,
     skip_target_penalty: float = 1.0,
     observed: Optional[Tensor] = None,
+    observed_tokens: Optional[Tensor] = None,
     causal: bool = False,
     label_smoothing: float = 0.0,
     backend: Optional[str] = None,
@@ -160,6 +174,7 @@ def axe_loss_and_alignment(
         blank_idx=blank_idx,
         skip_target_penalty=skip_target_penalty,
         observed=observed,
+        observed_tokens=observed_tokens,
         causal=causal,
         label_smoothing=label_smoothing,
         backend=backend,
@@ -177,12 +192,13 @@ def _costs_and_path(
     blank_idx: int,
     skip_target_penalty: float,
     observed: Optional[Tensor],
+    observed_tokens: Optional[Tensor],
     causal: bool,
     label_smoothing: float,
     backend: Optional[str],
     overwrite_logits: bool,
 ) -> tuple[Tensor, AxePath]:
-    _check(logits, targets, skip_target_penalty, observed)
+    _check(logits, targets, skip_target_penalty, observed, observed_tokens)
     check_label_smoothing(label_smoothing)
     lprobs = slot_log_probs(
         logits,
@@ -195,9 +211,11 @@ def _costs_and_path(
     # one split, whose gradient is one concatenation; two slices would have one of the whole window each
     target_lprobs, blank_column = lprobs.of_tokens.split([targets.size(1), 1], 2)
     blank_lprobs = blank_column.squeeze(2)
-    if observed is not None:
-        own = torch.eye(targets.size(1), dtype=torch.bool, device=targets.device) & observed.unsqueeze(1)
-        target_lprobs = target_lprobs.masked_fill(own, 0.0)
+    free, free_blanks = _observed_for_free(targets, observed, observed_tokens, blank_idx)
+    if free is not None:
+        target_lprobs = target_lprobs.masked_fill(free, 0.0)
+    if free_blanks is not None:
+        blank_lprobs = blank_lprobs.masked_fill(free_blanks, 0.0)
     path = _find_path(
         choose_backend(logits, backend),
         target_lprobs,
@@ -207,14 +225,15 @@ def _costs_and_path(
         skip_target_penalty,
         causal,
     )
-    weights = path.target_weights(skip_target_penalty, observed, target_lprobs.dtype)
+    weights = path.target_weights(skip_target_penalty, free, target_lprobs.dtype)
     blanks = path.blank_slots()
     paid = target_lprobs.gather(1, path.positions.unsqueeze(1)).squeeze(1)
     costs = -torch.where(weights > 0, weights * paid, 0.0).sum(1) - blank_lprobs.masked_fill(~blanks, 0.0).sum(1)
     carries = blanks
     if label_smoothing:
+        carries = blanks if free_blanks is None else blanks & ~free_blanks
         pays = torch.zeros_like(blanks, dtype=torch.int32).scatter_add_(1, path.positions, (weights > 0).int()) > 0
-        carries = blanks | pays
+        carries = carries | pays
     return smooth_labels(costs, lprobs.mean, carries, label_smoothing), path
 
 
@@ -246,11 +265,33 @@ def _find_path(
     )
 
 
-def _check(logits: Tensor, targets: Tensor, skip_target_penalty: float, observed: Optional[Tensor]) -> None:
+def _observed_for_free(
+    targets: Tensor, observed: Optional[Tensor], tokens: Optional[Tensor], blank_idx: int
+) -> tuple[Optional[Tensor], Optional[Tensor]]:
+    """Which targets cost nothing at which slots, [B, m, n] bool, and where blanks do, [B, m]; None for none."""
+    if observed is None:
+        return None, None
+    if tokens is None:
+        return torch.eye(targets.size(1), dtype=torch.bool, device=targets.device) & observed.unsqueeze(1), None
+    shown = tokens.unsqueeze(2) == targets.unsqueeze(1)
+    return shown & observed.unsqueeze(2), observed & (tokens == blank_idx)
+
+
+def _check(
+    logits: Tensor,
+    targets: Tensor,
+    skip_target_penalty: float,
+    observed: Optional[Tensor],
+    observed_tokens: Optional[Tensor],
+) -> None:
     if not 0 <= skip_target_penalty < math.inf:
         raise ValueError(f"skip_target_penalty must be 0 or more and finite, not {skip_target_penalty}")
     check_logits_and_targets(logits, targets)
     if observed is not None:
-        check_one_slot_a_target(logits, targets, "an AXE with observed slots")
-        if observed.shape != targets.shape:
-            raise ValueError(f"observed must be [B, m] = {tuple(targets.shape)}, not {tuple(observed.shape)}")
+        if observed_tokens is None:
+            check_one_slot_a_target(logits, targets, "an AXE with observed slots")
+        check_slot_mask(observed, logits, "observed")
+    if observed_tokens is not None:
+        if observed is None:
+            raise ValueError("observed_tokens are given, but not which slots are observed")
+        check_slot_mask(observed_tokens, logits, "observed_tokens")

@@ -57,14 +57,17 @@ class AxePath(NamedTuple):
         taken.scatter_add_(1, self.positions, self.aligned.to(torch.int8))
         return self.real_slots & (taken == 0)
 
-    def target_weights(self, skip_target_penalty: float, observed: Optional[Tensor], dtype: torch.dtype) -> Tensor:
-        """What each target pays its slot with: 1 if aligned, δ if skipped, 0 if observed or padding: [B, n]."""
+    def target_weights(self, skip_target_penalty: float, free: Optional[Tensor], dtype: torch.dtype) -> Tensor:
+        """What each target pays its slot with: 1 if aligned, δ if skipped, 0 if free there or padding: [B, n].
+
+        Args:
+            free: [B, m, n] bool, targets that a slot shows.
+        """
         weights = torch.where(self.aligned, 1.0, skip_target_penalty).to(dtype)
-        free = ~self.real_targets
-        if observed is not None:
-            index = torch.arange(self.positions.size(1), device=observed.device)
-            free = free | (observed & (self.positions == index))
-        return weights.masked_fill(free, 0.0)
+        unpaid = ~self.real_targets
+        if free is not None:
+            unpaid = unpaid | free.gather(1, self.positions.unsqueeze(1)).squeeze(1)
+        return weights.masked_fill(unpaid, 0.0)
 
     def describe(self, targets: Tensor, blank_idx: int) -> AxeAlignment:
         """Operators and proxy targets of this path; ``targets`` are [B, n]."""

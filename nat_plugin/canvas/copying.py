@@ -38,7 +38,7 @@ def uniform_copy(states: Tensor, padding: Tensor, lengths: Tensor, width: int) -
 def soft_copy(states: Tensor, padding: Tensor, lengths: Tensor, width: int, temperature: Tensor) -> Tensor:
     """SoftCopy (Wei et al. 2019, as in Gu & Kong 2021, appendix A): every word's state, weighted by its distance.
 
-    Slot j holds Σ_i softmax_i(-|i·m/S - j|/τ) · state_i. The weights are computed in float32.
+    Slot j holds Σ_i softmax_i(-|i·m/S - j|/τ) · state_i. The weights are computed in float32, in float64 for float64.
 
     Args:
         states, padding, lengths, width: as in :func:`uniform_copy`.
@@ -49,11 +49,12 @@ def soft_copy(states: Tensor, padding: Tensor, lengths: Tensor, width: int, temp
     """
     words = word_counts(padding)
     place = (~padding).cumsum(1) - 1  # i of each word, and S of the end marker
-    stretch = (lengths.float() / words.clamp(min=1)).unsqueeze(1)
-    slots = torch.arange(width, device=states.device, dtype=torch.float32)
+    dtype = torch.promote_types(states.dtype, torch.float32)
+    stretch = (lengths.to(dtype) / words.clamp(min=1)).unsqueeze(1)
+    slots = torch.arange(width, device=states.device, dtype=dtype)
     distance = ((place * stretch).unsqueeze(1) - slots.view(1, -1, 1)).abs()
     copied = ~padding & (place < words.clamp(min=1).unsqueeze(1))  # a source of no words still has its marker
     # masked after the division: an infinite distance would make τ's gradient NaN
-    scores = (-distance / temperature.float()).masked_fill(~copied.unsqueeze(1), float("-inf"))
+    scores = (-distance / temperature.to(dtype)).masked_fill(~copied.unsqueeze(1), float("-inf"))
     weights = torch.softmax(scores, dim=2)
     return torch.bmm(weights.to(states.dtype), states)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import torch
 from torch import Tensor
 
-from nat_plugin.canvas.random import sentence_uniform
+from nat_plugin.canvas.random import Stream, sentence_uniform
 
-_COUNT_STREAM, _CHOICE_STREAM = 1, 2
+# A slot of no weight is still chosen where the others do not suffice; at random, like any other.
+_LEAST_WEIGHT = 1e-30
 
 
 def length_mask(lengths: Tensor, width: int) -> Tensor:
@@ -31,9 +34,36 @@ def uniform_mask(lengths: Tensor, width: int, *, seed: int, update: int, sentenc
     Returns:
         [B, width] bool, True where the token is masked.
     """
-    count_draw = sentence_uniform(seed, update, sentence_ids, 1, _COUNT_STREAM).squeeze(1)
+    count_draw = sentence_uniform(seed, update, sentence_ids, 1, Stream.MASK_COUNT).squeeze(1)
     counts = 1 + (count_draw * lengths).floor().to(torch.int64)
-    order = sentence_uniform(seed, update, sentence_ids, width, _CHOICE_STREAM)
+    return choose_slots(counts, lengths, width, seed=seed, update=update, sentence_ids=sentence_ids)
+
+
+def choose_slots(
+    counts: Tensor,
+    lengths: Tensor,
+    width: int,
+    *,
+    seed: int,
+    update: int,
+    sentence_ids: Tensor,
+    weights: Optional[Tensor] = None,
+) -> Tensor:
+    """Draw ``counts`` [B] different slots of each sentence, one after the other, without regard to the padding.
+
+    Args:
+        lengths: [B], slots of each sentence.
+        width: the padded length.
+        seed, update, sentence_ids: what the draw depends on, see :mod:`nat_plugin.canvas.random`.
+        weights: [B, width], 0 or more: each draw takes a slot that is left with a probability proportional to its
+            weight (the smallest of exponential variables with these rates come first); None for uniform draws.
+
+    Returns:
+        [B, width] bool, True at the slots drawn.
+    """
+    order = sentence_uniform(seed, update, sentence_ids, width, Stream.SLOT_CHOICE)
+    if weights is not None:
+        order = -order.log() / weights.to(order.dtype).clamp(min=_LEAST_WEIGHT)
     real = length_mask(lengths, width)
-    ranks = order.masked_fill(~real, 2.0).argsort(1).argsort(1)  # padding comes last
+    ranks = order.masked_fill(~real, float("inf")).argsort(dim=1, stable=True).argsort(1)  # padding comes last
     return (ranks < counts.unsqueeze(1)) & real

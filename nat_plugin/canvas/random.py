@@ -7,8 +7,19 @@ draw the same masks as one batch.
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 import torch
 from torch import Tensor
+
+
+class Stream(IntEnum):
+    """What a draw is for: each purpose has numbers of its own."""
+
+    MASK_COUNT = 1
+    SLOT_CHOICE = 2
+    REVEALED_COUNT = 3
+    LATENT = 4
 
 
 def _mix(state: Tensor) -> Tensor:
@@ -30,7 +41,7 @@ def sentence_uniform(seed: int, update: int, sentence_ids: Tensor, count: int, s
         update: the number of updates so far.
         sentence_ids: [B] int64, the sentence's place in the data set.
         count: how many for each sentence; the first k of them do not depend on it.
-        stream: another number gives independent draws for another purpose.
+        stream: another number gives independent draws for another purpose; ours are in :class:`Stream`.
     """
     golden = -0x61C8864680B583EB  # 2^64 / φ as int64, splitmix64's increment
     device = sentence_ids.device

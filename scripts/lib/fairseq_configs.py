@@ -60,7 +60,9 @@ RECIPES = {
         "The CMLM of Ghazvininejad et al. 2019 with cross entropy, as the AXE paper trains it.", "nat_cross_entropy"
     ),
     "cmlm_axe": Recipe("The CMLM with aligned cross entropy, Ghazvininejad et al. 2020.", "nat_axe"),
+    "glat": Recipe("The glancing transformer, Qian et al. 2021.", "nat_cross_entropy", "glat"),
     "ctc": Recipe("CTC on an upsampled canvas, Gu & Kong 2021.", "nat_ctc", "ctc", label_smoothing=0.01),
+    "ctc_glat": Recipe("CTC with glancing, Gu & Kong 2021.", "nat_ctc", "ctc_glat", label_smoothing=0.01),
 }
 
 # Ghazvininejad et al. 2020, §4.1: 128k tokens an update, here as 16 batches of one GPU. The rest is fairseq's default.

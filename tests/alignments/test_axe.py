@@ -89,6 +89,74 @@ def test_observed_slots_cost_nothing_for_their_own_token(n: int, seed: int, delt
     assert loss.item() == pytest.approx(expected.item(), abs=1e-9)
 
 
+@given(
+    n=st.integers(0, 4),
+    m=st.integers(1, 4),
+    seed=st.integers(0, 10_000),
+    delta=st.sampled_from(DELTAS),
+    hidden=st.integers(0, 15),
+    smoothing=st.sampled_from([0.0, 0.1]),
+)
+def test_a_slot_that_shows_any_token_says_it_for_sure(
+    n: int, m: int, seed: int, delta: float, hidden: int, smoothing: float
+) -> None:
+    """As if its log-probability were 0, and with no gradient and no label smoothing for it."""
+    logits, targets = problem(n, m, seed)
+    observed = torch.tensor([[bool(hidden >> place & 1) for place in range(m)]])
+    generator = torch.Generator().manual_seed(seed)
+    choices = torch.cat([targets[0], torch.tensor([BLANK, BLANK])])
+    tokens = choices[torch.randint(len(choices), (1, m), generator=generator)]
+    ours, theirs = (logits.clone().requires_grad_() for _ in range(2))
+    loss, alignment = axe_loss_and_alignment(
+        ours,
+        targets,
+        lengths(m),
+        lengths(n),
+        blank_idx=BLANK,
+        skip_target_penalty=delta,
+        observed=observed,
+        observed_tokens=tokens,
+        label_smoothing=smoothing,
+    )
+    lprobs = theirs.log_softmax(-1)[0]
+    shown = torch.zeros_like(lprobs, dtype=torch.bool).scatter_(1, tokens[0].unsqueeze(1), True) & observed[
+        0
+    ].unsqueeze(1)
+    certain = lprobs.masked_fill(shown, 0.0)
+    expected, _ = brute_force.axe(certain, targets[0].tolist(), BLANK, delta)
+    moves = tuple(op for op in alignment.operators[0].tolist() if op != AxeOperator.NONE)
+    own_cost = brute_force.sequence_cost(moves, certain, targets[0].tolist(), BLANK, delta, None)
+    assert own_cost.item() == pytest.approx(expected.item(), abs=1e-9)
+    paying = _paying_slots(moves, targets[0].tolist(), shown, delta)
+    if smoothing:
+        own_cost = (1 - smoothing) * own_cost - smoothing * sum(lprobs[slot].mean() for slot in paying)
+    assert loss.item() == pytest.approx(own_cost.item(), abs=1e-9)
+    if own_cost.requires_grad:
+        loss.sum().backward()
+        own_cost.backward()
+        torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def _paying_slots(moves: tuple[int, ...], targets: list[int], shown: torch.Tensor, delta: float) -> set[int]:
+    """The slots that pay for a target or a blank which they do not show."""
+    i = j = 0
+    paying = set()
+    for move in moves:
+        i += move != AxeOperator.SKIP_PREDICTION
+        j += move != AxeOperator.SKIP_TARGET
+        slot = max(j, 1) - 1
+        token = BLANK if move == AxeOperator.SKIP_PREDICTION else targets[i - 1]
+        if not shown[slot, token] and (delta > 0 or move != AxeOperator.SKIP_TARGET):
+            paying.add(slot)
+    return paying
+
+
+def test_what_is_shown_needs_to_know_where() -> None:
+    logits, targets = problem(2, 3, 1)
+    with pytest.raises(ValueError, match="not which slots are observed"):
+        axe_loss(logits, targets, lengths(3), lengths(2), blank_idx=BLANK, observed_tokens=torch.zeros(1, 3).long())
+
+
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("observe", [False, True])
 def test_gradcheck(label_smoothing: float, observe: bool) -> None:

@@ -102,7 +102,7 @@ def test_a_criterion_refuses_another_ones_canvas(name: str, options: dict[str, A
     ("options", "message"),
     [
         ({"upsample_scale": 0.5, "masking": "full"}, "--upsample-scale must be at least 1"),
-        ({"upsample_scale": 3.0}, "--masking full"),
+        ({"upsample_scale": float("inf")}, "--upsample-scale must be at least 1"),
     ],
 )
 def test_refuses_a_canvas_that_cannot_be(options: dict[str, Any], message: str) -> None:

@@ -1,0 +1,116 @@
+"""What the decoder sees in training, and the first pass that may have to say so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Optional
+
+import torch
+from torch import Tensor
+
+from nat_plugin.canvas.glancing import FirstPass, Revealing, probabilities_of
+from nat_plugin.canvas.masking import full_mask
+
+ProxyTargets = Callable[[Tensor, Tensor], Tensor]
+"""From logits [B, m, V] and lengths [B] to the token that each slot is held against, [B, m] int64: a criterion's."""
+
+
+class TrainingCanvas(NamedTuple):
+    """Attributes:
+    slots: [B, m] int64, tokens and ``<mask>``.
+    masked: [B, m] bool, the slots that hold ``<mask>``.
+    proxy: [B, m] int64, the token of each slot by the criterion's alignment of a first pass: what the slots that are
+        not masked show. None where there was no such pass, and they show the target at their own place.
+    first_pass_hits: [B] int64, in how many slots the first pass predicted that token; None likewise.
+    """
+
+    slots: Tensor
+    masked: Tensor
+    proxy: Optional[Tensor] = None
+    first_pass_hits: Optional[Tensor] = None
+
+
+@dataclass(frozen=True)
+class CanvasMaker:
+    """Fills the slots of training canvases.
+
+    Attributes:
+        revealing: what is shown of the target.
+        own_slots: whether slot i is target i's, so that no alignment has to say what it shows.
+        mask_idx: the id of ``<mask>``.
+        seed: of the draws.
+    """
+
+    revealing: Revealing
+    own_slots: bool
+    mask_idx: int
+    seed: int
+
+    @property
+    def has_first_pass(self) -> bool:
+        """Whether training looks at a first prediction: glancing does, and whatever reveals slots not their own."""
+        return self.revealing.by_prediction or (self.revealing.masking != "full" and not self.own_slots)
+
+    def hidden(self, lengths: Tensor, width: int) -> TrainingCanvas:
+        """All slots masked, as in decoding.
+
+        Args:
+            lengths: [B], slots of each sentence.
+            width: slots of the padded canvas.
+        """
+        slots = torch.full((lengths.size(0), width), self.mask_idx, device=lengths.device)
+        return TrainingCanvas(slots, full_mask(lengths, width))
+
+    def of_targets(self, targets: Tensor, lengths: Tensor, update: int, sentence_ids: Tensor) -> TrainingCanvas:
+        """Slots that show the target at their own place, or are masked; without a first pass.
+
+        Args:
+            targets: [B, n] int64.
+            lengths: [B].
+            update, sentence_ids: what the draws depend on.
+        """
+        masked = self._masked(lengths, targets.size(1), None, update, sentence_ids)
+        return TrainingCanvas(targets.masked_fill(masked, self.mask_idx), masked)
+
+    def after_first_pass(
+        self,
+        decode: Callable[[Tensor], Tensor],
+        lengths: Tensor,
+        width: int,
+        proxy_targets: ProxyTargets,
+        update: int,
+        sentence_ids: Tensor,
+    ) -> TrainingCanvas:
+        """Slots that show the proxy target of a first pass over masked slots, or are masked still.
+
+        Args:
+            decode: from slots [B, m] to logits [B, m, V].
+            lengths, width: as in :meth:`hidden`.
+            proxy_targets: see :data:`ProxyTargets`.
+            update, sentence_ids: what the draws depend on.
+        """
+        hidden = self.hidden(lengths, width)
+        first = _first_pass(lambda: decode(hidden.slots), lengths, proxy_targets, self.revealing.by_probability)
+        masked = self._masked(lengths, width, first, update, sentence_ids)
+        hits = (hidden.masked & first.predictions.eq(first.proxy)).sum(1)
+        return TrainingCanvas(first.proxy.masked_fill(masked, self.mask_idx), masked, first.proxy, hits)
+
+    def _masked(
+        self, lengths: Tensor, width: int, first: Optional[FirstPass], update: int, sentence_ids: Tensor
+    ) -> Tensor:
+        return self.revealing.masked(lengths, width, first, seed=self.seed, update=update, sentence_ids=sentence_ids)
+
+
+def _first_pass(
+    decode: Callable[[], Tensor], lengths: Tensor, proxy_targets: ProxyTargets, probabilities: bool
+) -> FirstPass:
+    """Decode without gradient, and leave the random numbers as they were: the next pass has the same dropout."""
+    devices = [lengths.device] if lengths.device.type == "cuda" else []
+    with torch.no_grad(), torch.random.fork_rng(devices):
+        logits = decode()
+        proxy = proxy_targets(logits, lengths)
+        found = FirstPass(proxy, logits.argmax(2), probabilities_of(logits, proxy) if probabilities else None)
+    # older torch's autocast would give the second pass the weights cast here, without gradient (pytorch issue 112583)
+    torch.clear_autocast_cache()
+    return found
