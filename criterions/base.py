@@ -14,6 +14,7 @@ from fairseq.logging import metrics
 from torch import Tensor
 
 from nat_plugin.canvas.masking import length_mask
+from nat_plugin.criterions.latent import latent_log, reduce_latent
 from nat_plugin.errors import UserError
 
 
@@ -30,6 +31,9 @@ class NatCriterionConfig(FairseqDataclass):
 
     label_smoothing: float = field(default=0.0, metadata={"help": "ε; the papers use .1, and .01 for CTC"})
     length_loss_weight: float = field(default=0.1, metadata={"help": "weight of the length loss, one term a sentence"})
+    kl_weight: float = field(
+        default=1.0, metadata={"help": "weight of a latent variable's KL, a mean over source positions (--latent-dim)"}
+    )
     predict: Predict = field(
         default=Predict.masks,
         metadata={"help": "what the loss is about: the masked slots, or all (Ghazvininejad et al. 2020, §3.3)"},
@@ -68,9 +72,9 @@ class NatCriterion(FairseqCriterion):
     """Base class: subclasses define :meth:`word_loss`.
 
     The trainer divides the sum of all gradients by the sum of all sample sizes, over micro-batches and workers, once.
-    So the loss returned is Σ_s (cost_s + w_len · units_s · length_cost_s), with sample size Σ_s units_s: every target
-    token weighs the same however the batch is cut, and the length loss, one term a sentence, is weighted so that it
-    stays exact.
+    So the loss returned is Σ_s (cost_s + units_s · (w_len · length_cost_s + w_kl · kl_cost_s)), with sample size
+    Σ_s units_s: every target token weighs the same however the batch is cut, and the length loss and the latent
+    variable's KL, one term a sentence each, are weighted so that they stay exact.
     """
 
     upsampled: bool = False
@@ -83,8 +87,9 @@ class NatCriterion(FairseqCriterion):
         super().__init__(task)
         if not 0 <= cfg.label_smoothing < 1:
             raise UserError(f"--label-smoothing must be in [0, 1), not {cfg.label_smoothing}.")
-        if not 0 <= cfg.length_loss_weight < math.inf:
-            raise UserError(f"--length-loss-weight must be 0 or more and finite, not {cfg.length_loss_weight}.")
+        for flag in ("length_loss_weight", "kl_weight"):
+            if not 0 <= getattr(cfg, flag) < math.inf:
+                raise UserError(f"--{flag.replace('_', '-')} must be 0 or more and finite, not {getattr(cfg, flag)}.")
         if not hasattr(task, "blank_idx"):
             raise UserError(
                 f"--criterion {cfg._name} trains non-autoregressive models: use it with --task nat_translation and "
@@ -145,6 +150,8 @@ class NatCriterion(FairseqCriterion):
         losses = words.costs
         if length_costs.numel():
             losses = losses + self.cfg.length_loss_weight * words.units * length_costs
+        if output.latent is not None:
+            losses = losses + self.cfg.kl_weight * words.units * output.latent.costs
         sample_size = words.units.sum()
         log = {
             "loss": losses.detach().sum(),
@@ -156,6 +163,7 @@ class NatCriterion(FairseqCriterion):
             "nsentences": float(targets.lengths.numel()),
             "sample_size": sample_size.detach().float(),
             **_shown(output),
+            **latent_log(output.latent, words.units),
             **{key: words.statistics[key].detach().float() for key in self.statistics},
         }
         return (losses.sum() if reduce else losses), sample_size, log
@@ -176,6 +184,7 @@ class NatCriterion(FairseqCriterion):
             metrics.log_scalar("revealed", total["revealed"] / slots, slots, round=4)
         if in_first_pass:
             metrics.log_scalar("first_pass_accuracy", total["first_pass_hits"] / in_first_pass, in_first_pass, round=4)
+        reduce_latent(total)
         cls.reduce_statistics(total)
 
     @classmethod

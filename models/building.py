@@ -12,24 +12,38 @@ from torch import nn
 from nat_plugin.errors import UserError
 
 
-def transformer_config(cfg: Any) -> TransformerConfig:
+def transformer_config(cfg: Any, **changes: Any) -> TransformerConfig:
+    """fairseq's configuration of an encoder and a decoder.
+
+    Args:
+        cfg: our model's options.
+        changes: options that are others here.
+    """
+    given = dict(cfg.items()) if hasattr(cfg, "items") else {key: getattr(cfg, key) for key in cfg.__dataclass_fields__}
+    options = {**given, **changes}
     learned = cfg.positions == "learned"
-    flat = (
-        {key: getattr(cfg, key) for key in cfg.__dataclass_fields__} if not hasattr(cfg, "items") else dict(cfg.items())
-    )
     return TransformerConfig.from_namespace(
         Namespace(
-            **flat,
+            **options,
             encoder_learned_pos=learned,
             decoder_learned_pos=learned,
             share_decoder_input_output_embed=cfg.share_embeddings != "none",
-            decoder_output_dim=cfg.decoder_embed_dim,
-            decoder_input_dim=cfg.decoder_embed_dim,
+            decoder_output_dim=options["decoder_embed_dim"],
+            decoder_input_dim=options["decoder_embed_dim"],
         )
     )
 
 
 def embeddings(cfg: Any, source: Any, target: Any) -> tuple[nn.Embedding, nn.Embedding]:
+    """The source's and the target's embedding, one and the same with ``--share-embeddings all``.
+
+    Args:
+        cfg: our model's options.
+        source, target: the dictionaries.
+
+    Raises:
+        UserError: they cannot be one.
+    """
     decoder = _embedding(len(target), cfg.decoder_embed_dim, target.pad())
     if cfg.share_embeddings != "all":
         return _embedding(len(source), cfg.encoder_embed_dim, source.pad()), decoder

@@ -125,6 +125,14 @@ class NatTransformerConfig(FairseqDataclass):
         default=0.5, metadata={"help": "SoftCopy's τ in slots, where it begins or, if fixed, stays"}
     )
     fixed_soft_copy_temperature: bool = field(default=False, metadata={"help": "do not learn SoftCopy's τ"})
+    latent_dim: int = field(
+        default=0, metadata={"help": "D of a latent variable for each source position (VAE), 8 in the paper; 0: none"}
+    )
+    latent_layers: int = field(default=3, metadata={"help": "layers of the posterior's encoder, and of its decoder"})
+    free_bits: str = field(
+        default="1.0:0.0@150k",
+        metadata={"help": "nats below which a position's KL costs no less in training; a schedule as --glancing-ratio"},
+    )
     max_length_offset: int = field(
         default=256, metadata={"help": "largest difference of target and source length that the length predictor knows"}
     )
@@ -165,6 +173,11 @@ def check_config(cfg: Any) -> None:
             raise UserError(f"--{side}-attention-heads {heads} must divide --{side}-embed-dim, which is {dim}.")
     _check_copying(cfg)
     revealing(cfg)
+    free_bits(cfg)
+    if cfg.latent_dim < 0:
+        raise UserError(f"--latent-dim must be 1 or more, or 0 for no latent variable, not {cfg.latent_dim}.")
+    if cfg.latent_layers < 1:
+        raise UserError(f"--latent-layers must be at least 1, not {cfg.latent_layers}.")
 
 
 def revealing(cfg: Any) -> Revealing:
@@ -182,7 +195,16 @@ def revealing(cfg: Any) -> Revealing:
     )
 
 
-def _schedule(flag: str, text: str, most: float) -> Schedule:
+def free_bits(cfg: Any) -> Schedule:
+    """``--free-bits``, in nats.
+
+    Raises:
+        UserError: it is no schedule.
+    """
+    return _schedule("--free-bits", cfg.free_bits)
+
+
+def _schedule(flag: str, text: str, most: float = math.inf) -> Schedule:
     try:
         schedule = Schedule.parse(str(text))
     except ValueError as error:

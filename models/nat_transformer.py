@@ -7,16 +7,17 @@ from typing import Any, NamedTuple, Optional
 
 import torch
 from fairseq.models import BaseFairseqModel
-from fairseq.models.transformer import TransformerEncoderBase
 from fairseq.modules.transformer_sentence_encoder import init_bert_params
 from torch import Tensor
 
 from nat_plugin.canvas.lengths import build_canvas, scaled_lengths, word_counts
 from nat_plugin.errors import UserError
 from nat_plugin.models.building import embeddings, transformer_config
-from nat_plugin.models.config import NatTransformerConfig, check_config, revealing
+from nat_plugin.models.config import NatTransformerConfig, check_config, free_bits, revealing
+from nat_plugin.models.latent import LatentModel, LatentTerms
 from nat_plugin.models.length_predictor import LengthPredictor
 from nat_plugin.models.nat_decoder import NatDecoder
+from nat_plugin.models.nat_encoder import NatEncoder
 from nat_plugin.models.slot_copy import SlotCopy
 from nat_plugin.models.training_canvas import CanvasMaker, ProxyTargets, TrainingCanvas
 from nat_plugin.symbols import MASK
@@ -35,6 +36,7 @@ class NatOutput(NamedTuple):
         proxy, first_pass_hits: see :class:`~nat_plugin.models.training_canvas.TrainingCanvas`.
         length_logits: [B, C]; None where the source's length gives the canvas's.
         length_classes: [B] int64, the true class; None likewise.
+        latent: the latent variable's costs; None where there is none.
     """
 
     logits: Tensor
@@ -44,6 +46,7 @@ class NatOutput(NamedTuple):
     first_pass_hits: Optional[Tensor] = None
     length_logits: Optional[Tensor] = None
     length_classes: Optional[Tensor] = None
+    latent: Optional[LatentTerms] = None
 
 
 class NatTransformerModel(BaseFairseqModel):
@@ -52,14 +55,17 @@ class NatTransformerModel(BaseFairseqModel):
     def __init__(
         self,
         cfg: NatTransformerConfig,
-        encoder: TransformerEncoderBase,
+        encoder: NatEncoder,
         decoder: NatDecoder,
+        latent: Optional[LatentModel],
         symbols: CanvasSymbols,
     ) -> None:
         super().__init__()
         self.cfg = cfg
         self.encoder = encoder
         self.decoder = decoder
+        self.latent = latent
+        self.free_bits = free_bits(cfg)
         if not self.upsamples:  # pytorch_ddp does not like parameters that nothing uses
             self.length_predictor = LengthPredictor(cfg.encoder_embed_dim, cfg.max_length_offset)
         self.slot_copy = SlotCopy(cfg) if cfg.copying != "none" else None
@@ -78,10 +84,12 @@ class NatTransformerModel(BaseFairseqModel):
             )
         check_config(cfg)
         transformer = transformer_config(cfg)
-        encoder_embedding, decoder_embedding = embeddings(cfg, task.source_dictionary, task.target_dictionary)
-        encoder = TransformerEncoderBase(transformer, task.source_dictionary, encoder_embedding)
-        decoder = NatDecoder(transformer, task.target_dictionary, decoder_embedding)
-        return cls(cfg, encoder, decoder, CanvasSymbols.of(task.target_dictionary))
+        dictionaries = task.source_dictionary, task.target_dictionary
+        encoder_embedding, decoder_embedding = embeddings(cfg, *dictionaries)
+        encoder = NatEncoder(transformer, dictionaries[0], encoder_embedding)
+        decoder = NatDecoder(transformer, dictionaries[1], decoder_embedding)
+        latent = LatentModel(cfg, *dictionaries, encoder_embedding, decoder_embedding) if cfg.latent_dim else None
+        return cls(cfg, encoder, decoder, latent, CanvasSymbols.of(task.target_dictionary))
 
     def set_num_updates(self, num_updates: int) -> None:
         super().set_num_updates(num_updates)
@@ -129,6 +137,17 @@ class NatTransformerModel(BaseFairseqModel):
                 :attr:`CanvasMaker.has_first_pass`.
         """
         encoder_out = self.encode(src_tokens, src_lengths)
+        latent = None
+        if self.latent is not None:
+            # Validation has the noise of update 0 and no free bits: its loss can be compared from epoch to epoch.
+            encoder_out, latent = self.latent.infer(
+                encoder_out,
+                src_tokens,
+                build_canvas(targets, target_lengths, pad_idx=self.symbols.pad, eos_idx=self.symbols.eos),
+                free_bits=self.free_bits.at(self.num_updates) if self.training else 0.0,
+                update=self.num_updates if self.training else 0,
+                sentence_ids=sentence_ids,
+            )
         lengths = self.upsampled_lengths(encoder_out) if self.upsamples else target_lengths
         canvas = self._training_canvas(targets, lengths, encoder_out, sentence_ids, proxy_targets)
         output = NatOutput(
@@ -137,6 +156,7 @@ class NatTransformerModel(BaseFairseqModel):
             lengths=lengths,
             proxy=canvas.proxy,
             first_pass_hits=canvas.first_pass_hits,
+            latent=latent,
         )
         if self.upsamples:
             return output
@@ -175,9 +195,26 @@ class NatTransformerModel(BaseFairseqModel):
         )
 
     def encode(self, src_tokens: Tensor, src_lengths: Tensor) -> dict[str, Any]:
-        """The encoder's output, in fairseq's form."""
+        """The encoder's output, in fairseq's form; with a latent variable it has ``latent``, the prior's mean."""
         encoder_out: dict[str, Any] = self.encoder(src_tokens, src_lengths=src_lengths)
+        if self.latent is not None:
+            encoder_out["latent"] = [self.latent.prior(encoder_out).mean]
         return encoder_out
+
+    def sample_latent(self, encoder_out: dict[str, Any], temperature: float, seeds: Tensor) -> dict[str, Any]:
+        """The encoder's output with another z in place of the prior's mean: mean + temperature · scale · noise.
+
+        Args:
+            encoder_out: from :meth:`encode`; it may have been reordered.
+            temperature: 0 gives the mean, 1 samples of the prior.
+            seeds: [B] int64; a sentence's noise depends on its number here and nothing else.
+
+        Raises:
+            ValueError: the model has no latent variable.
+        """
+        if self.latent is None:
+            raise ValueError("the model has no latent variable to sample")
+        return self.latent.sample_prior(encoder_out, temperature, seeds)
 
     def length_logits(self, encoder_out: dict[str, Any]) -> Tensor:
         """Logits over length classes: [B, C]."""
@@ -243,6 +280,8 @@ class NatTransformerModel(BaseFairseqModel):
     ) -> tuple[Tensor, dict[str, Any], Optional[Tensor]]:
         """The arguments of :class:`NatDecoder`."""
         canvas = build_canvas(slots, lengths, pad_idx=self.symbols.pad, eos_idx=self.symbols.eos)
+        if self.latent is not None:
+            encoder_out = self.latent.add_to(encoder_out)
         copies = None if self.slot_copy is None else self.slot_copy(encoder_out, lengths, slots.size(1))
         return canvas, encoder_out, copies
 

@@ -72,15 +72,24 @@ CTC_GLAT: Dict[str, Any] = {
     "glancing_count": RevealedCount.poisson,
 }
 
+# Gu & Kong 2021, appendix A
+VAE: Dict[str, Any] = {"latent_dim": 8}
+
 # What a name stands for; plain `ctc` is the base size, `ctc_tiny` another. CMLM is Ghazvininejad et al. 2019.
 METHODS: Dict[str, Dict[str, Any]] = {
     "cmlm": {},
     "nat": NAT,
     "nat_rnd": {**NAT, **RND},
     "glat": {**NAT, **GLAT},
+    "vae_nat": {**NAT, **VAE},
+    "vae_nat_rnd": {**NAT, **VAE, **RND},
+    "vae_glat": {**NAT, **VAE, **GLAT},
     "ctc": CTC,
     "ctc_rnd": {**CTC, **RND},
     "ctc_glat": {**CTC, **CTC_GLAT},
+    "ctc_vae": {**CTC, **VAE},
+    "ctc_vae_rnd": {**CTC, **VAE, **RND},
+    "ctc_vae_glat": {**CTC, **VAE, **CTC_GLAT},
 }
 PRESETS: Dict[str, Dict[str, Any]] = {
     **{name: {**SIZES["base"], **options} for name, options in METHODS.items()},

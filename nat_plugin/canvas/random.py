@@ -52,3 +52,10 @@ def sentence_uniform(seed: int, update: int, sentence_ids: Tensor, count: int, s
     positions = torch.arange(1, count + 1, dtype=torch.int64, device=device)
     bits = _mix(state.unsqueeze(1) + positions * golden)
     return _logical_shift(bits, 11).to(torch.float64) * 2.0**-53
+
+
+def sentence_normal(seed: int, update: int, sentence_ids: Tensor, count: int, stream: int = 0) -> Tensor:
+    """Standard normal numbers for each sentence: [B, count] float64; arguments as in :func:`sentence_uniform`."""
+    uniform = sentence_uniform(seed, update, sentence_ids, count, stream)
+    largest = 1 - 2.0**-52  # whose inverse is still finite
+    return 2**0.5 * torch.erfinv((2 * uniform - 1 + 2.0**-53).clamp(-largest, largest))
