@@ -70,6 +70,17 @@ def model(for_task: NatTranslationTask, **options: Any) -> NatTransformerModel:
     return NatTransformerModel.build_model(config, for_task)
 
 
+def varied_model(for_task: NatTranslationTask, **options: Any) -> NatTransformerModel:
+    """A random model in evaluation mode whose output depends on the source, and has favourites in every slot."""
+    torch.manual_seed(2)
+    made = model(for_task, init="xavier", share_embeddings="none", positions="sinusoidal", **options).eval()
+    with torch.no_grad():
+        for name, parameter in made.named_parameters():
+            if name.endswith("weight") and ("encoder_attn" in name or "output_projection" in name):
+                parameter.mul_(3)
+    return made
+
+
 def pairs(count: int, seed: int = 0, shortest: int = 1, longest: int = 8) -> list[tuple[list[int], list[int]]]:
     """Random sentence pairs as word numbers."""
     generator = torch.Generator().manual_seed(seed)

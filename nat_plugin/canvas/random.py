@@ -59,3 +59,19 @@ def sentence_normal(seed: int, update: int, sentence_ids: Tensor, count: int, st
     uniform = sentence_uniform(seed, update, sentence_ids, count, stream)
     largest = 1 - 2.0**-52  # whose inverse is still finite
     return 2**0.5 * torch.erfinv((2 * uniform - 1 + 2.0**-53).clamp(-largest, largest))
+
+
+def sentence_hash(tokens: Tensor, real: Tensor) -> Tensor:
+    """A number for each sentence that depends on its tokens alone, where its place in a data set is unknown.
+
+    Args:
+        tokens: [B, S] int64.
+        real: [B, S] bool, False at padding, on whichever side that is.
+
+    Returns:
+        [B] int64.
+    """
+    golden = -0x61C8864680B583EB
+    places = real.cumsum(1)
+    mixed = _mix(_mix(tokens + golden) + places * golden)
+    return mixed.masked_fill(~real, 0).sum(1)

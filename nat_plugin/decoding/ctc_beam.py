@@ -24,6 +24,7 @@ from torch import Tensor
 from nat_plugin.decoding.ctc_prefix_beam import BatchedCtcSearch
 from nat_plugin.decoding.ctc_search import CtcSearch, Found, SearchOptions, length_bonus
 from nat_plugin.decoding.ctc_workers import SearchWorkers
+from nat_plugin.decoding.host_copy import to_host
 from nat_plugin.errors import UserError
 
 BONUS_FORMS = ("log", "linear")
@@ -155,6 +156,11 @@ class CtcBeamDecoder:
         else:
             self._search = CtcSearch(symbols, blank_idx, searched)
 
+    @property
+    def takes_whole_batches(self) -> bool:
+        """Whether a batch is best submitted as one."""
+        return isinstance(self._search, BatchedCtcSearch)
+
     def decode(self, lprobs: Tensor, lengths: Tensor) -> list[list[CtcHypothesis]]:
         """Search a batch.
 
@@ -173,8 +179,9 @@ class CtcBeamDecoder:
         if isinstance(self._search, BatchedCtcSearch):
             found = self._search(top.lprobs, top.tokens, lengths)
             return PendingHypotheses(found, self.options)
-        lprobs, tokens = top.lprobs.float().cpu().numpy(), top.tokens.to(torch.int32).cpu().numpy()
-        canvases = [(lprobs[row, :slots], tokens[row, :slots]) for row, slots in enumerate(lengths.tolist())]
+        lprobs, tokens, counts = to_host([top.lprobs.float(), top.tokens.to(torch.int32), lengths])
+        found_in = zip(lprobs.numpy(), tokens.numpy(), counts.tolist(), strict=True)
+        canvases = [(values[:slots], ids[:slots]) for values, ids, slots in found_in]
         if isinstance(self._search, SearchWorkers):
             found = [self._search.submit(*canvas) for canvas in canvases]
         else:

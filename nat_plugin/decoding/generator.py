@@ -7,40 +7,46 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nat_plugin.canvas.lengths import scaled_lengths
-from nat_plugin.decoding.finalising import FinalTokens, finalise
-from nat_plugin.decoding.mask_predict import FilledCanvas, mask_predict
+from nat_plugin.decoding.candidates import Candidates, best_rows
+from nat_plugin.decoding.ctc_beam import CtcBeamDecoder
+from nat_plugin.decoding.ctc_decoding import search_slots
+from nat_plugin.decoding.host_copy import to_host
+from nat_plugin.decoding.latent import with_latent
 from nat_plugin.decoding.options import DecodingOptions
+from nat_plugin.decoding.output_symbols import OutputSymbols
 from nat_plugin.decoding.reranking import TeacherReranker
+from nat_plugin.decoding.slot_decoding import fill_slots
 from nat_plugin.errors import UserError
-from nat_plugin.symbols import BLANK, MASK
 
 
 class NatGenerator:
-    """Translates a batch: lengths, canvas, decoder passes, final tokens.
+    """Translates a batch: encoder, latent variable, canvases, candidates, and the best of these.
 
     Args:
         dictionary: the target dictionary, with ``<mask>`` and ``<blank>``.
         options: see :class:`DecodingOptions`.
-        reranker: chooses among the candidates of each sentence; by default their own mean log-probability does.
+        reranker: chooses among the candidates of each sentence; by default the model's own score does.
+
+    Raises:
+        UserError: CTC beam search is asked for and cannot be had, or its language model cannot be used.
     """
 
     def __init__(self, dictionary: Any, options: DecodingOptions, reranker: TeacherReranker | None = None) -> None:
         self.options = options
         self.reranker = reranker
-        self.pad_idx = dictionary.pad()
-        self.mask_idx = dictionary.index(MASK)
-        self.eos = dictionary.eos()
-        self.never_predicted = torch.tensor([dictionary.bos(), dictionary.pad(), dictionary.eos(), self.mask_idx])
-        self.dropped = torch.cat([self.never_predicted, torch.tensor([dictionary.index(BLANK)])])
-        self.symbols_to_strip_from_output = set(self.dropped.tolist())
+        self.symbols = OutputSymbols(dictionary)
+        self.symbols_to_strip_from_output = set(self.symbols.dropped.tolist())
+        self._decoder: CtcBeamDecoder | None = None
+        if options.ctc_beam:
+            self._decoder = CtcBeamDecoder(self.symbols.texts, self.symbols.blank, options.beam_search)
 
     @torch.no_grad()
     def generate(self, models: list[Any], sample: dict[str, Any], **unused: Any) -> list[list[dict[str, Any]]]:
         """Translate ``sample`` and return, for each sentence, its hypotheses as fairseq wants them, best first.
 
-        A hypothesis has ``tokens`` (without end of sentence), ``score`` (mean log-probability of those tokens, nats, or
-        the reranker's), ``positional_scores``, ``steps`` (decoder passes), and ``history`` when it is asked for.
+        A hypothesis has ``tokens`` (without end of sentence), ``score`` (nats: the reranker's; else that of the beam
+        search; else the mean log-probability of those tokens), ``positional_scores``, ``steps`` (decoder passes), and
+        ``history`` when it is asked for.
 
         Raises:
             UserError: several models were given.
@@ -49,87 +55,65 @@ class NatGenerator:
             raise UserError("--path names several checkpoints: average them into one, ensembles are not supported.")
         model = models[0]
         model.eval()
-        options = self.options
-        encoder_out = model.encode(sample["net_input"]["src_tokens"], sample["net_input"]["src_lengths"])
-        collapse = model.upsamples
-        if collapse:
-            lengths = model.upsampled_lengths(encoder_out)
-            batch, candidates = lengths.size(0), 1
-        else:
-            predicted = model.candidate_lengths(encoder_out, options.length_candidates)
-            batch, candidates = predicted.shape
-            lengths = scaled_lengths(predicted, options.length_multiplier, model.max_slots).flatten()
-        if candidates > 1:
-            index = torch.arange(batch, device=lengths.device).repeat_interleave(candidates)
-            encoder_out = model.encoder.reorder_encoder_out(encoder_out, index)
+        src_tokens, src_lengths = sample["net_input"]["src_tokens"], sample["net_input"]["src_lengths"]
+        candidates = self._candidates(model, src_tokens, src_lengths)
+        ranking = candidates.scores
+        if self.reranker is not None:
+            ranking = self.reranker.score(src_tokens, src_lengths, candidates.tokens, candidates.lengths)
+        return self._hypotheses(candidates, ranking)
 
-        never_predicted = self.never_predicted.to(lengths.device)
-
-        def predict(slots: Tensor) -> tuple[Tensor, Tensor]:
-            best: tuple[Tensor, Tensor] = model.fill_slots(slots, lengths, encoder_out, never_predicted)
-            return best
-
-        filled = mask_predict(
-            predict,
-            lengths,
-            mask_idx=self.mask_idx,
-            iterations=options.iterations,
-            stop_when_unchanged=options.stop_when_unchanged,
-            keep_history=options.retain_history,
+    def _candidates(self, model: Any, src_tokens: Tensor, src_lengths: Tensor) -> Candidates:
+        options, symbols = self.options, self.symbols.to(src_tokens.device)
+        encoder_out = with_latent(
+            model,
+            model.encode(src_tokens, src_lengths),
+            src_tokens,
+            samples=options.latent_samples,
+            temperature=options.latent_temperature,
         )
-        return self._hypotheses(filled, lengths, batch, candidates, sample["net_input"], collapse)
+        if self._decoder is None:
+            return fill_slots(model, encoder_out, options, symbols)
+        keep = options.nbest if self.reranker is None else options.candidates
+        return search_slots(model, encoder_out, self._decoder, options, symbols, keep)
 
-    def _finalise(self, tokens: Tensor, scores: Tensor, lengths: Tensor, collapse: bool) -> FinalTokens:
-        return finalise(
-            tokens,
-            scores,
-            lengths,
-            dropped=self.dropped.to(tokens.device),
-            pad_idx=self.pad_idx,
-            collapse=collapse,
-            deduplicate=self.options.deduplicate,
-        )
-
-    def _hypotheses(
-        self,
-        filled: FilledCanvas,
-        lengths: Tensor,
-        batch: int,
-        candidates: int,
-        source: dict[str, Tensor],
-        collapse: bool,
-    ) -> list[list[dict[str, Any]]]:
-        final = self._finalise(filled.tokens, filled.scores, lengths, collapse)
-        if self.reranker is None:
-            ranking = final.mean_scores()
-        else:
-            ranking = self.reranker.score(source["src_tokens"], source["src_lengths"], final.tokens, final.lengths)
-        # a stable order: of equal scores the more probable length wins
-        order = ranking.view(batch, candidates).argsort(dim=1, descending=True, stable=True)
-        rows = order + torch.arange(batch, device=order.device).unsqueeze(1) * candidates
-        chosen = rows[:, : self.options.nbest].cpu()
-        history = [self._finalise(tokens, scores, lengths, collapse) for tokens, scores in filled.history]
-        on_cpu = [FinalTokens(*(part.cpu() for part in entry)) for entry in (final, *history)]
-        ranking, steps = ranking.cpu(), filled.steps.cpu()
-
-        def hypothesis(row: int) -> dict[str, Any]:
-            tokens, scores = _trim(on_cpu[0], row)
-            return {
-                "tokens": tokens,
-                "positional_scores": scores,
-                "score": float(ranking[row]),
-                "steps": int(steps[row]),
+    def _hypotheses(self, candidates: Candidates, ranking: Tensor) -> list[list[dict[str, Any]]]:
+        rows, wanted = best_rows(candidates, ranking, self.options.nbest)
+        nbest, rows = rows.size(1), rows.flatten()
+        tokens, lengths, scores = candidates.tokens[rows], candidates.lengths[rows], candidates.token_scores(rows)
+        passes = [tuple(part[rows] for part in entry) for entry in candidates.history]
+        if self.options.retain_history and not passes:  # a beam search has one pass, which ends with its result
+            passes = [(tokens, scores, lengths)]
+        columns = [tokens, scores, lengths, ranking[rows], candidates.steps[rows], wanted.flatten()]
+        on_host = to_host([*columns, *(part for entry in passes for part in entry)])
+        sentences = _Texts(*on_host[:3])
+        history = [_Texts(*on_host[first : first + 3]) for first in range(6, len(on_host), 3)]
+        hypotheses = [
+            {
+                **sentences.text(row),
+                "score": score,
+                "steps": steps,
                 "attention": None,
                 "alignment": None,
-                "history": [
-                    dict(zip(("tokens", "positional_scores"), _trim(entry, row), strict=True)) for entry in on_cpu[1:]
-                ],
+                "history": [entry.text(row) for entry in history],
             }
+            for row, (score, steps) in enumerate(zip(on_host[3].tolist(), on_host[4].tolist(), strict=True))
+        ]
+        is_wanted = on_host[5].tolist()
+        return [
+            [hypotheses[row] for row in range(first, first + nbest) if is_wanted[row]]
+            for first in range(0, len(hypotheses), nbest)
+        ]
 
-        return [[hypothesis(int(row)) for row in sentence] for sentence in chosen]
 
+class _Texts:
+    """Padded rows on the host, one by one as tensors of their own (fairseq divides the scores in place)."""
 
-def _trim(final: FinalTokens, row: int) -> tuple[Tensor, Tensor]:
-    """One row's tokens and scores without padding, as tensors of their own (fairseq divides the scores in place)."""
-    length = int(final.lengths[row])
-    return final.tokens[row, :length].clone(), final.scores[row, :length].clone()
+    def __init__(self, tokens: Tensor, scores: Tensor, lengths: Tensor) -> None:
+        self._tokens, self._scores, self._lengths = tokens, scores, lengths.tolist()
+
+    def text(self, row: int) -> dict[str, Tensor]:
+        length = self._lengths[row]
+        return {
+            "tokens": self._tokens[row, :length].clone(),
+            "positional_scores": self._scores[row, :length].clone(),
+        }

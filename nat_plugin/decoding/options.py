@@ -8,10 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nat_plugin.decoding.ctc_beam import CtcBeamOptions
 from nat_plugin.errors import UserError
 
 # What --eval-bleu-args may say besides our own options: fairseq fills these in, and they mean nothing here.
 _HARMLESS_GENERATION_KEYS = frozenset({"beam"})
+_OF_BEAM_SEARCH = frozenset(
+    {
+        *("ctc_beam_tokens", "ctc_candidates", "ctc_search", "ctc_workers"),
+        *("ngram_lm_path", "ngram_lm_weight", "token_bonus", "length_bonus_form"),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -24,8 +31,39 @@ class DecodingOptions:
     stop_when_unchanged: bool = False
     deduplicate: bool = False
     reranker: str = ""
+    ctc_beam: int = 0
+    ctc_beam_tokens: int = 20
+    ctc_candidates: int = 0
+    ctc_search: str = "flashlight"
+    ctc_workers: int = 1
+    ngram_lm_path: str = ""
+    ngram_lm_weight: float = 0.0
+    token_bonus: float = 0.0
+    length_bonus_form: str = "log"
+    latent_samples: int = 1
+    latent_temperature: float = 0.1
     nbest: int = 1
     retain_history: bool = False
+
+    @property
+    def candidates(self) -> int:
+        """How many translations of a sentence there can be to choose from."""
+        found = min(self.ctc_candidates or self.ctc_beam, self.ctc_beam)
+        return self.length_candidates * self.latent_samples * max(1, found)
+
+    @property
+    def beam_search(self) -> CtcBeamOptions:
+        """What CTC beam search is told, where ``ctc_beam`` asks for one."""
+        return CtcBeamOptions(
+            beam=self.ctc_beam,
+            tokens=self.ctc_beam_tokens,
+            lm_path=self.ngram_lm_path,
+            lm_weight=self.ngram_lm_weight,
+            token_bonus=self.token_bonus,
+            bonus_form=self.length_bonus_form,
+            workers=self.ctc_workers,
+            search=self.ctc_search,
+        )
 
     def validate(self) -> DecodingOptions:
         """Return self.
@@ -40,18 +78,36 @@ class DecodingOptions:
                 f"--length-multiplier must be above 0 and finite, not {self.length_multiplier}: the papers "
                 "use 1.00 to 1.10."
             )
-        for name in ("length_candidates", "iterations", "nbest"):
+        for name in ("length_candidates", "iterations", "latent_samples", "nbest"):
             if getattr(self, name) < 1:
-                raise UserError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(self, name)}.")
-        if self.reranker and self.length_candidates == 1:
+                raise UserError(f"{_flag(name)} must be at least 1, not {getattr(self, name)}.")
+        self._validate_beam_search()
+        if not 0 <= self.latent_temperature < math.inf:
+            raise UserError(f"--latent-temperature must be 0 or more and finite, not {self.latent_temperature}.")
+        if self.latent_samples > 1 and self.latent_temperature == 0:
+            raise UserError("--latent-temperature 0 makes all --latent-samples equal: the paper uses 0.1.")
+        if self.reranker and self.candidates == 1:
             raise UserError(
-                "--reranker has nothing to choose from: add --length-candidates K, with K of 5 or more for a gain."
+                "--reranker has nothing to choose from: add --length-candidates K, with K of 5 or more for a gain "
+                "(for a CTC model --ctc-beam K; --latent-samples K where there is a latent variable)."
             )
-        if self.nbest > self.length_candidates:
+        if self.nbest > self.candidates:
             raise UserError(
-                f"--nbest {self.nbest} needs at least as many candidates: add --length-candidates {self.nbest}."
+                f"--nbest {self.nbest} needs at least as many candidates: add --length-candidates {self.nbest} "
+                f"(for a CTC model --ctc-beam {self.nbest})."
             )
         return self
+
+    def _validate_beam_search(self) -> None:
+        for name in ("ctc_beam", "ctc_candidates"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{_flag(name)} must be 0 or more, not {getattr(self, name)}.")
+        if self.ctc_beam:
+            self.beam_search.validate()
+            return
+        for entry in dataclasses.fields(self):
+            if entry.name in _OF_BEAM_SEARCH and getattr(self, entry.name) != entry.default:
+                raise UserError(f"{_flag(entry.name)} belongs to CTC beam search: add --ctc-beam 20, or drop it.")
 
     def override(self, values: Mapping[str, Any]) -> DecodingOptions:
         """These options with some replaced, as ``--eval-bleu-args`` does.
@@ -68,18 +124,37 @@ class DecodingOptions:
         return dataclasses.replace(self, **{key: values[key] for key in values if key in known}).validate()
 
 
-def check_upsampled(options: DecodingOptions) -> None:
-    """An upsampled canvas (CTC) has one length, and is decoded in one pass.
+def check_model(options: DecodingOptions, *, upsamples: bool, has_latent: bool) -> None:
+    """Compare the options with what a model has.
+
+    Args:
+        upsamples: whether the source's length gives the canvas's (CTC): such a canvas has one length, and is decoded in
+            one pass.
+        has_latent: whether there is a latent variable to draw.
 
     Raises:
-        UserError: an option that it does not have.
+        UserError: an option that the model has no use for.
     """
-    for name, neutral in (("length_multiplier", 1.0), ("length_candidates", 1), ("iterations", 1)):
-        if getattr(options, name) != neutral:
-            raise UserError(
-                f"--{name.replace('_', '-')} {getattr(options, name)} has no meaning for a model with "
-                "--upsample-scale: drop it."
-            )
+    if upsamples:
+        for name, neutral in (("length_multiplier", 1.0), ("length_candidates", 1), ("iterations", 1)):
+            if getattr(options, name) != neutral:
+                raise UserError(
+                    f"{_flag(name)} {getattr(options, name)} has no meaning for a model with --upsample-scale: drop it."
+                )
+    elif options.ctc_beam:
+        raise UserError(
+            f"--ctc-beam {options.ctc_beam} searches the slots of a CTC model, and this model has no --upsample-scale: "
+            "drop it, or take --length-candidates."
+        )
+    if options.latent_samples > 1 and not has_latent:
+        raise UserError(
+            f"--latent-samples {options.latent_samples} draws a latent variable, and this model has none: drop it, or "
+            "train with --latent-dim 8."
+        )
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _check_type(name: str, value: Any, default: Any) -> None:
@@ -117,7 +192,7 @@ def from_fairseq(options: DecodingOptions, generation: Any) -> DecodingOptions:
         "--print-alignment": generation.print_alignment,
         "--score-reference": generation.score_reference,
         "--iter-decode-with-external-reranker": generation.iter_decode_with_external_reranker,
-        "--lm-path": generation.lm_path,
+        "--lm-path": generation.lm_path,  # ours is --ngram-lm-path
     }.items():
         if given:
             raise UserError(f"{flag} is not supported by non-autoregressive decoding: drop it.")

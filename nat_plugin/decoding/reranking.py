@@ -1,7 +1,8 @@
 """Noisy parallel decoding (NPD, Gu et al. 2018): an autoregressive teacher chooses among the candidates of a NAT model.
 
 All candidates of a batch, whatever they come from (lengths, latent samples, a beam), are scored by the teacher under
-teacher forcing: in parallel over candidates and positions, the encoder once a sentence, in chunks that bound memory.
+teacher forcing: in parallel over candidates and positions, the encoder once a sentence, equal candidates of a sentence
+once, in chunks that bound memory.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from nat_plugin.alignments import slot_log_probs
 from nat_plugin.canvas.masking import length_mask
+from nat_plugin.decoding.candidates import equal_sentences
 from nat_plugin.errors import UserError
 
 # Logits at once: bounds memory, and on a CPU keeps a chunk's logits from being spread over gigabytes.
@@ -80,19 +82,24 @@ class TeacherReranker:
         candidates = tokens.size(0) // src_tokens.size(0)
         encoder_out = self._model.encoder(src_tokens, src_lengths=src_lengths)
         targets = self._targets(tokens, lengths)
+        same = equal_sentences(targets, lengths, candidates)
+        rows = _first_of_each(same)
+        rows = rows[lengths[rows].argsort()]  # a chunk is as wide as its longest
         at_once = max(1, _LOGITS_AT_ONCE.get(tokens.device.type, 2**24) // (targets.size(1) * self._vocabulary))
-        rows = torch.arange(tokens.size(0), device=tokens.device)
         scores = [
             self._score_chunk(
-                self._model.encoder.reorder_encoder_out(encoder_out, chunk // candidates),
+                self._model.encoder.reorder_encoder_out(encoder_out, chunk.div(candidates, rounding_mode="floor")),
                 targets[chunk],
                 lengths[chunk] + 1,
             )
             for chunk in rows.split(at_once)
         ]
-        return torch.cat(scores).masked_fill(lengths == 0, float("-inf"))
+        in_order = torch.cat(scores)
+        of_group = torch.empty_like(in_order).scatter(0, same[rows], in_order)
+        return of_group[same].masked_fill(lengths == 0, float("-inf"))
 
     def _score_chunk(self, encoder_out: Any, targets: Tensor, lengths: Tensor) -> Tensor:
+        targets = targets[:, : int(lengths.max())]
         inputs = targets.roll(1, 1)
         inputs[:, 0] = self._eos
         inputs = inputs.masked_fill(~length_mask(lengths, inputs.size(1)), self._pad)
@@ -111,6 +118,13 @@ class TeacherReranker:
         """Move to where the candidates are, once."""
         if next(self._model.parameters()).device != device:
             self._model.to(device)
+
+
+def _first_of_each(groups: Tensor) -> Tensor:
+    """The first place of each number 0 … in ``groups`` [N], all of which are there."""
+    places = torch.arange(len(groups), device=groups.device)
+    first = places.new_full((int(groups.max()) + 1,), len(groups))
+    return first.scatter_reduce(0, groups, places, "amin")
 
 
 def _is_autoregressive(model: Any) -> bool:

@@ -5,52 +5,25 @@ import json
 import logging
 import struct
 from argparse import Namespace
-from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
 
 import numpy as np
 import torch
 from fairseq.data import Dictionary, LanguagePairDataset, encoders
 from fairseq.tasks import register_task
-from fairseq.tasks.translation import TranslationConfig, TranslationTask
+from fairseq.tasks.translation import TranslationTask
 
 from nat_plugin.decoding.generator import NatGenerator
-from nat_plugin.decoding.options import DecodingOptions, check_upsampled, from_fairseq
+from nat_plugin.decoding.options import check_model, from_fairseq
 from nat_plugin.decoding.reranking import TeacherReranker
 from nat_plugin.errors import UserError
 from nat_plugin.symbols import BLANK, MASK
 from nat_plugin.tasks.batches import even_batches
 from nat_plugin.tasks.binarised import check_tokens
+from nat_plugin.tasks.config import NatTranslationConfig, decoding_options
 from nat_plugin.tasks.dictionaries import add_special_symbols, load_dictionary
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class NatTranslationConfig(TranslationConfig):
-    """fairseq's translation options, and how a canvas becomes a sentence."""
-
-    left_pad_source: bool = field(default=False, metadata={"help": "pad the source on the left"})
-    length_multiplier: float = field(
-        default=1.0, metadata={"help": "λ: slots = round(λ × predicted length); tuned on the validation set"}
-    )
-    length_candidates: int = field(
-        default=1, metadata={"help": "decode with the k most probable lengths, keep the best by mean log-probability"}
-    )
-    iterations: int = field(
-        default=1,
-        metadata={"help": "decoder passes in all: 1 is one pass, more is mask-predict (4 or 10 in the papers)"},
-    )
-    stop_when_unchanged: bool = field(
-        default=False, metadata={"help": "mask-predict: a sentence that an iteration left as it was is finished"}
-    )
-    deduplicate: bool = field(
-        default=False, metadata={"help": "merge equal neighbouring tokens of the finished sentence into one"}
-    )
-    reranker: str = field(
-        default="",
-        metadata={"help": "checkpoint of an autoregressive teacher that chooses among the candidates (NPD)"},
-    )
 
 
 @register_task("nat_translation", dataclass=NatTranslationConfig)
@@ -223,8 +196,8 @@ class NatTranslationTask(TranslationTask):
             )
         own = decoding_options(self.cfg)
         options = own.override(vars(args)) if isinstance(args, Namespace) else from_fairseq(own, args)
-        if any(model.upsamples for model in models):
-            check_upsampled(options)
+        for model in models:
+            check_model(options, upsamples=model.upsamples, has_latent=getattr(model, "has_latent", False))
         # before --remove-bpe and the like let the dictionary grow
         reranker = TeacherReranker.load(options.reranker, self.src_dict, self.tgt_dict) if options.reranker else None
         return NatGenerator(self.target_dictionary, options, reranker)
@@ -235,18 +208,6 @@ class NatTranslationTask(TranslationTask):
         if prefix_tokens is not None:
             raise UserError("--prefix-size is not supported by non-autoregressive decoding: drop it.")
         return super().inference_step(generator, models, sample, constraints=constraints)
-
-
-def decoding_options(cfg: NatTranslationConfig) -> DecodingOptions:
-    """The decoding options of a task configuration."""
-    return DecodingOptions(
-        length_multiplier=cfg.length_multiplier,
-        length_candidates=cfg.length_candidates,
-        iterations=cfg.iterations,
-        stop_when_unchanged=cfg.stop_when_unchanged,
-        deduplicate=cfg.deduplicate,
-        reranker=cfg.reranker,
-    )
 
 
 def _check_json_object(flag: str, text: str) -> None:

@@ -190,3 +190,51 @@ def test_the_teacher_decides_which_candidate_is_the_translation(tmp_path: Path) 
         assert new_order[0]["tokens"].tolist() == own_order[rescored.index(max(rescored))]["tokens"].tolist()
         changed += rescored.index(max(rescored)) != 0
     assert changed > 0
+
+
+@pytest.mark.parametrize("search", ["flashlight", "torch"])
+def test_the_teacher_chooses_from_the_whole_beam(search: str, tmp_path: Path) -> None:
+    pytest.importorskip("flashlight.lib.text")
+    dictionary = plain_dictionary()
+    teacher = teacher_model(dictionary)
+    path = save(tmp_path / "teacher.pt", teacher, teacher_task(dictionary))
+    task = helpers.task(ctc_beam=6, ctc_search=search)
+    torch.manual_seed(4)
+    model = helpers.model(task, masking="full", upsample_scale=2.0)
+    sample = helpers.batch(helpers.dataset(task, helpers.pairs(5, seed=3)))
+    own, reranked = (
+        task.build_generator([model], helpers.namespace(**options)).generate([model], sample)
+        for options in ({"nbest": 6}, {"nbest": 2, "reranker": path})
+    )
+    scorer = TeacherReranker(teacher, dictionary)
+    for row, (beam, found) in enumerate(zip(own, reranked, strict=True)):
+        source = {key: sample["net_input"][key][row : row + 1] for key in ("src_tokens", "src_lengths")}
+        scores = {
+            tuple(each["tokens"].tolist()): float(
+                scorer.score(**source, tokens=each["tokens"].unsqueeze(0), lengths=torch.tensor([len(each["tokens"])]))
+            )
+            for each in beam
+        }
+        best = sorted(scores.items(), key=lambda entry: -entry[1])[:2]
+        assert [tuple(each["tokens"].tolist()) for each in found] == [text for text, _ in best]
+        assert [each["score"] for each in found] == pytest.approx([score for _, score in best], abs=1e-5)
+
+
+def test_equal_candidates_are_scored_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    dictionary = plain_dictionary()
+    reranker = TeacherReranker(teacher_model(dictionary), dictionary)
+    scored: list[int] = []
+    original = TeacherReranker._score_chunk
+
+    def counted(self: TeacherReranker, encoder_out: Any, targets: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        scored.append(len(targets))
+        return original(self, encoder_out, targets, lengths)
+
+    monkeypatch.setattr(TeacherReranker, "_score_chunk", counted)
+    sources, src_lengths = torch.tensor([[5, 6, 2], [7, 8, 2]]), torch.tensor([3, 3])
+    tokens = torch.tensor([[5, 6, 0], [5, 6, 9], [6, 5, 0], [5, 6, 0], [5, 6, 9], [5, 6, 4]])
+    scores = reranker.score(sources, src_lengths, tokens, torch.tensor([2, 2, 2, 2, 3, 2]))
+    assert scored == [4]
+    assert scores[0] == scores[1]
+    assert scores[3] == scores[5]
+    assert len(set(scores.tolist())) == 4

@@ -1,0 +1,70 @@
+"""Candidates from the most probable token of each slot, in one pass or by mask-predict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nat_plugin.canvas.lengths import scaled_lengths
+from nat_plugin.decoding.candidates import Candidates
+from nat_plugin.decoding.finalising import FinalTokens, finalise
+from nat_plugin.decoding.mask_predict import mask_predict
+from nat_plugin.decoding.options import DecodingOptions
+from nat_plugin.decoding.output_symbols import OutputSymbols
+
+
+def fill_slots(model: Any, encoder_out: dict[str, Any], options: DecodingOptions, symbols: OutputSymbols) -> Candidates:
+    """Decode each sentence for each value of z and each of its most probable lengths.
+
+    Args:
+        encoder_out: of B·``options.latent_samples`` sentences, see :func:`nat_plugin.decoding.latent.with_latent`.
+        symbols: on the model's device.
+    """
+    if model.upsamples:
+        lengths = model.upsampled_lengths(encoder_out)
+        count = options.latent_samples
+    else:
+        predicted = model.candidate_lengths(encoder_out, options.length_candidates)
+        sentences, lengths_each = predicted.shape
+        count = options.latent_samples * lengths_each
+        lengths = scaled_lengths(predicted, options.length_multiplier, model.max_slots).flatten()
+        if lengths_each > 1:
+            rows = torch.arange(sentences, device=lengths.device).repeat_interleave(lengths_each)
+            encoder_out = model.encoder.reorder_encoder_out(encoder_out, rows)
+
+    def predict(slots: Tensor) -> tuple[Tensor, Tensor]:
+        best: tuple[Tensor, Tensor] = model.fill_slots(slots, lengths, encoder_out, symbols.never_predicted)
+        return best
+
+    def final(tokens: Tensor, scores: Tensor) -> FinalTokens:
+        return finalise(
+            tokens,
+            scores,
+            lengths,
+            dropped=symbols.dropped,
+            pad_idx=symbols.pad,
+            collapse=model.upsamples,
+            deduplicate=options.deduplicate,
+        )
+
+    filled = mask_predict(
+        predict,
+        lengths,
+        mask_idx=symbols.mask,
+        iterations=options.iterations,
+        stop_when_unchanged=options.stop_when_unchanged,
+        keep_history=options.retain_history,
+    )
+    done = final(filled.tokens, filled.scores)
+    history = [final(tokens, scores) for tokens, scores in filled.history]
+    return Candidates(
+        count=count,
+        tokens=done.tokens,
+        lengths=done.lengths,
+        scores=done.mean_scores(),
+        steps=filled.steps,
+        token_scores=lambda rows: done.scores[rows],
+        history=[(entry.tokens, entry.scores, entry.lengths) for entry in history],
+    )
