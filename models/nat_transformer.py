@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nat_plugin.canvas.lengths import build_canvas, scaled_lengths, word_counts
 from nat_plugin.errors import UserError
+from nat_plugin.fast_inference import speed_up_
 from nat_plugin.models.building import embeddings, transformer_config
 from nat_plugin.models.config import NatTransformerConfig, check_config, free_bits, revealing
 from nat_plugin.models.latent import LatentModel, LatentTerms
@@ -115,6 +116,8 @@ class NatTransformerModel(BaseFairseqModel):
     def prepare_for_inference_(self, cfg: Any) -> None:
         """As fairseq's, but never with its shared-key trick for beams: it would mix up the sentences of a batch."""
         self.make_generation_fast_(beamable_mm_beam_size=None, need_attn=False)
+        for side in (self.encoder, self.decoder):
+            speed_up_(side)
 
     def forward(
         self,
@@ -270,10 +273,9 @@ class NatTransformerModel(BaseFairseqModel):
         states = self.decoder.slot_features(*self._decoder_input(slots, lengths, encoder_out))
         sentences = max(1, _LOGITS_AT_ONCE // (len(self.decoder.dictionary) * slots.size(1)))
         for chunk in states.split(sentences):
-            logits = self.decoder.output_layer(chunk).float()
-            normalizers = logits.logsumexp(-1, keepdim=True)
-            best, tokens = logits.index_fill_(-1, excluded, float("-inf")).topk(count, -1)
-            yield best - normalizers, tokens
+            lprobs = self.decoder.output_layer(chunk).float().log_softmax(-1)
+            best, tokens = lprobs.index_fill_(-1, excluded, float("-inf")).topk(count, -1)
+            yield best, tokens
 
     def _decoder_input(
         self, slots: Tensor, lengths: Tensor, encoder_out: dict[str, Any]
@@ -286,10 +288,9 @@ class NatTransformerModel(BaseFairseqModel):
         return canvas, encoder_out, copies
 
     def _best_of(self, states: Tensor, excluded: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.decoder.output_layer(states).float()
-        normalizers = logits.logsumexp(-1)
-        best, tokens = logits.index_fill_(1, excluded, float("-inf")).max(-1)
-        return tokens, best - normalizers
+        lprobs = self.decoder.output_layer(states).float().log_softmax(-1)
+        best, tokens = lprobs.index_fill_(1, excluded, float("-inf")).max(-1)
+        return tokens, best
 
 
 class CanvasSymbols(NamedTuple):

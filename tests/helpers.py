@@ -73,7 +73,8 @@ def model(for_task: NatTranslationTask, **options: Any) -> NatTransformerModel:
 def varied_model(for_task: NatTranslationTask, **options: Any) -> NatTransformerModel:
     """A random model in evaluation mode whose output depends on the source, and has favourites in every slot."""
     torch.manual_seed(2)
-    made = model(for_task, init="xavier", share_embeddings="none", positions="sinusoidal", **options).eval()
+    varied = {"init": "xavier", "share_embeddings": "none", "positions": "sinusoidal"}
+    made = model(for_task, **{**varied, **options}).eval()
     with torch.no_grad():
         for name, parameter in made.named_parameters():
             if name.endswith("weight") and ("encoder_attn" in name or "output_projection" in name):

@@ -17,6 +17,7 @@ from nat_plugin.alignments import slot_log_probs
 from nat_plugin.canvas.masking import length_mask
 from nat_plugin.decoding.candidates import equal_sentences
 from nat_plugin.errors import UserError
+from nat_plugin.fast_inference import speed_up_
 
 # Logits at once: bounds memory, and on a CPU keeps a chunk's logits from being spread over gigabytes.
 _LOGITS_AT_ONCE = {"cuda": 2**28, "cpu": 2**24}
@@ -26,12 +27,14 @@ class TeacherReranker:
     """Scores candidates with an autoregressive model.
 
     Args:
-        model: fairseq's encoder-decoder model, in evaluation mode.
+        model: fairseq's encoder-decoder model, in evaluation mode; it is set up for scoring, and can do nothing else
+            afterwards.
         dictionary: its target dictionary; candidates may hold tokens beyond it, which count as unknown.
     """
 
     def __init__(self, model: Any, dictionary: Any) -> None:
         self._model = model
+        self._device: torch.device | None = None
         self._vocabulary = len(dictionary)
         self._pad, self._eos, self._unk = dictionary.pad(), dictionary.eos(), dictionary.unk()
 
@@ -78,7 +81,7 @@ class TeacherReranker:
         Returns:
             [B·k] float32.
         """
-        self._follow(src_tokens.device)
+        self._set_up(src_tokens.device)
         candidates = tokens.size(0) // src_tokens.size(0)
         encoder_out = self._model.encoder(src_tokens, src_lengths=src_lengths)
         targets = self._targets(tokens, lengths)
@@ -114,10 +117,14 @@ class TeacherReranker:
         padded = padded.masked_fill(~length_mask(lengths, width), self._pad)
         return padded.scatter(1, lengths.unsqueeze(1), self._eos)
 
-    def _follow(self, device: torch.device) -> None:
-        """Move to where the candidates are, once."""
-        if next(self._model.parameters()).device != device:
+    def _set_up(self, device: torch.device) -> None:
+        """Move the model to where the candidates are and make it fast there, the first time."""
+        if self._device is None:
             self._model.to(device)
+            self._model.make_generation_fast_(beamable_mm_beam_size=None, need_attn=False)
+            for side in (self._model.encoder, self._model.decoder):
+                speed_up_(side)
+            self._device = device
 
 
 def _first_of_each(groups: Tensor) -> Tensor:

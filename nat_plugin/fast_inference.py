@@ -1,0 +1,126 @@
+"""The same transformer, computed faster once it only translates.
+
+fairseq's attention projects queries, keys and values one after the other and gives masks to the kernel where nothing is
+padded; and a linear layer of torch arranges its weights anew for every product, which on a CPU costs more than the
+product itself where a batch has few rows. Both are set up once here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import torch
+from fairseq.modules import MultiheadAttention
+from torch import Tensor, nn
+
+
+def speed_up_(side: nn.Module) -> None:
+    """Replace the attention and the linear layers of an encoder or decoder by faster ones, in place.
+
+    For translation alone: afterwards there is no training, no saving, no other device or precision.
+
+    Args:
+        side: with fairseq's transformer layers; a decoder that is not asked to decode incrementally.
+    """
+    for module in list(side.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, MultiheadAttention) and _is_plain(child):
+                setattr(module, name, InferenceAttention(child))
+    if not _can_pack(side):
+        return
+    for module in list(side.modules()):
+        for name, child in module.named_children():
+            if type(child) is nn.Linear:
+                setattr(module, name, PackedLinear(child))
+
+
+class InferenceAttention(nn.Module):
+    """What fairseq's :class:`MultiheadAttention` computes, without dropout and without returning its weights."""
+
+    def __init__(self, attention: Any) -> None:
+        super().__init__()
+        self.num_heads = attention.num_heads
+        q, k, v = attention.q_proj, attention.k_proj, attention.v_proj
+        self.is_self_attention: bool = attention.self_attention
+        if self.is_self_attention:
+            self.qkv_proj = _joined(q, k, v)
+        else:
+            self.q_proj, self.kv_proj = q, _joined(k, v)
+        self.out_proj = attention.out_proj
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_padding_mask: Optional[Tensor] = None,
+        attn_mask: Optional[Tensor] = None,
+        **unused: Any,
+    ) -> tuple[Tensor, None]:
+        """Attend.
+
+        Args:
+            query: [T, B, D].
+            key, value: [S, B, D], the same tensor; for self-attention the query again.
+            key_padding_mask: [B, S] bool, True at padding.
+            attn_mask: [T, S], added to the scores.
+        """
+        if self.is_self_attention:
+            q, k, v = self.qkv_proj(query).chunk(3, -1)
+        else:
+            q, (k, v) = self.q_proj(query), self.kv_proj(key).chunk(2, -1)
+        mask = attn_mask
+        if key_padding_mask is not None:
+            real = ~key_padding_mask[:, None, None, :]
+            mask = real if mask is None else mask.masked_fill(~real, float("-inf"))
+        q, k, v = (states.unflatten(2, (self.num_heads, -1)).permute(1, 2, 0, 3) for states in (q, k, v))
+        found = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        attended: Tensor = self.out_proj(found.permute(2, 0, 1, 3).flatten(2))
+        return attended, None
+
+    def _get_input_buffer(self, incremental_state: Any) -> dict[str, Optional[Tensor]]:
+        """fairseq's decoder layer asks for it; there is no incremental state here."""
+        return {}
+
+
+class PackedLinear(nn.Module):
+    """A linear layer whose weights lie as oneDNN multiplies them."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), None)
+        self._bias = None if linear.bias is None else linear.bias.detach()
+
+    def forward(self, states: Tensor) -> Tensor:
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(states, self._weight, self._bias, "none", [], "")
+        return product
+
+
+def _is_plain(attention: Any) -> bool:
+    """Whether it does nothing that :class:`InferenceAttention` does not."""
+    return (
+        (attention.self_attention or attention.encoder_decoder_attention)
+        and attention.bias_k is None
+        and not attention.add_zero_attn
+        and all(type(getattr(attention, f"{part}_proj")) is nn.Linear for part in ("q", "k", "v", "out"))
+    )
+
+
+def _joined(*linears: nn.Linear) -> nn.Linear:
+    """One layer that computes all of them."""
+    joined = nn.Linear(linears[0].in_features, sum(linear.out_features for linear in linears), device="meta")
+    joined.weight = nn.Parameter(torch.cat([linear.weight for linear in linears]), requires_grad=False)
+    joined.bias = nn.Parameter(torch.cat([linear.bias for linear in linears]), requires_grad=False)
+    return joined
+
+
+def _can_pack(side: nn.Module) -> bool:
+    """Whether all is single precision on a CPU, and this torch has oneDNN with what its own compiler uses of it."""
+    wanted = all(parameter.device.type == "cpu" and parameter.dtype == torch.float32 for parameter in side.parameters())
+    if not wanted or not torch.backends.mkldnn.is_available():
+        return False
+    try:
+        PackedLinear(nn.Linear(1, 1))(torch.zeros(1, 1))
+    except (AttributeError, RuntimeError):  # names of torch's own that it may change
+        return False
+    return True
