@@ -88,6 +88,34 @@ def test_axe_on_the_papers_budget_is_what_section_4_1_says() -> None:
     assert config["generate"]["length_candidates"] == 5
 
 
+@pytest.mark.parametrize(("deep", "same_width"), [("base_12_1", "base"), ("tiny_12_1", "tiny")])
+def test_a_deep_encoder_and_a_shallow_decoder_are_the_size_with_other_layers(deep: str, same_width: str) -> None:
+    composed, plain = (compose("method=teacher", f"size={size}") for size in (deep, same_width))
+    assert composed["fairseq"] == plain["fairseq"] | {"encoder_layers": 12, "decoder_layers": 1}
+    assert composed["size"] == plain["size"] | {"name": deep}
+
+
+KD = {"base": "data=multi30k_en_de_kd", "big": "data=multi30k_en_de_kd_big"}
+TABLE_5 = [
+    ("teacher", "base", None), ("teacher", "big", None),
+    ("teacher", "base_12_1", None), ("teacher", "base_12_1", "base"), ("teacher", "base_12_1", "big"),
+    ("ctc", "base", None), ("ctc", "base", "base"), ("ctc", "base", "big"), ("ctc", "big", "big"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "size", "teacher"), TABLE_5)
+def test_every_model_of_gu_and_kongs_table_5(method: str, size: str, teacher: str | None) -> None:
+    config = compose(KD[teacher] if teacher else "data=multi30k_en_de", f"method={method}", f"size={size}")
+    parsed = parse(config).model
+    width, ffn, layers = {"base": (512, 2048, (6, 6)), "big": (1024, 4096, (6, 6)), "base_12_1": (512, 2048, (12, 1))}[
+        size
+    ]
+    assert (parsed.encoder_embed_dim, parsed.decoder_ffn_embed_dim) == (width, ffn)
+    assert (parsed.encoder_layers, parsed.decoder_layers) == layers
+    kind = {None: "", "base": "_kd", "big": "_kd_big"}[teacher]
+    assert config["run"] == f"runs/multi30k_en_de{kind}/{method}_{size}"
+
+
 def test_the_command_line_wins() -> None:
     config = compose(
         "size=tiny", "fairseq.dropout=0.5", "fairseq.clip_norm=2", "run=some where/x=1", "average.kind=last"
