@@ -49,7 +49,7 @@ def finalise(
     """
     place = torch.arange(tokens.size(1), device=tokens.device)
     real = place < lengths.unsqueeze(1)
-    kept = real & ~torch.isin(tokens, dropped)
+    kept = real & ~(tokens.unsqueeze(-1) == dropped).any(-1)
     if collapse:
         starts, scores = _merge_runs(tokens, scores, real)
         kept = kept & starts
@@ -72,11 +72,11 @@ def _merge_runs(tokens: Tensor, scores: Tensor, real: Tensor) -> tuple[Tensor, T
 
 
 def _to_front(tokens: Tensor, scores: Tensor, kept: Tensor, pad_idx: int) -> FinalTokens:
-    order = (~kept).to(torch.uint8).argsort(dim=1, stable=True)
-    lengths = kept.sum(1)
-    padding = torch.arange(tokens.size(1), device=tokens.device) >= lengths.unsqueeze(1)
+    width = tokens.size(1)
+    # what is not kept goes to one column too many, which is cut off
+    places = (kept.cumsum(1) - 1).masked_fill(~kept, width)
     return FinalTokens(
-        tokens.gather(1, order).masked_fill(padding, pad_idx),
-        scores.gather(1, order).masked_fill(padding, 0.0),
-        lengths,
+        torch.nn.functional.pad(torch.full_like(tokens, pad_idx), (0, 1)).scatter(1, places, tokens)[:, :width],
+        torch.nn.functional.pad(torch.zeros_like(scores), (0, 1)).scatter(1, places, scores)[:, :width],
+        kept.sum(1),
     )
