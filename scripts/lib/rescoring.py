@@ -29,9 +29,15 @@ class NBestLists:
 
     @staticmethod
     def can_serve(planned: Evaluation, settings: Mapping[str, Any]) -> bool:
-        """Whether ``settings`` tune a flag of the ranking, and ``planned`` prints the subwords of a CTC beam search."""
-        joined = planned.flags.get("remove_bpe") or planned.flags.get("post_process")
-        return bool(planned.flags.get("ctc_beam") and not joined and set(settings) & set(RANKING_FLAGS))
+        """Whether ``settings`` tune a flag of the ranking, and ``planned`` prints all that its searches found.
+
+        Not so where the bonus changes what is found, or a teacher chooses.
+        """
+        flags = planned.flags
+        printed_otherwise = ("remove_bpe", "post_process", "deduplicate", "reranker", "ctc_candidates")
+        if not flags.get("ctc_beam") or any(flags.get(flag) for flag in printed_otherwise):
+            return False
+        return flags.get("ctc_search", "flashlight") == "flashlight" and bool(set(settings) & set(RANKING_FLAGS))
 
     def row(self, planned: Evaluation, settings: Mapping[str, Any]) -> Row:
         """Score the sentences that come first under ``settings``, and write RUN/results as a decoding would."""
@@ -39,7 +45,8 @@ class NBestLists:
         key = tuple(searched.items())
         if key not in self._lists:
             # Without a bonus the printed score is log p(y|x) + α·log p_LM(y).
-            whole_list = {"token_bonus": 0.0, "nbest": planned.flags["ctc_beam"]}
+            nbest = planned.flags["ctc_beam"] * planned.flags.get("latent_samples", 1)
+            whole_list = {"token_bonus": 0.0, "nbest": nbest}
             whole = Evaluation.plan(self.run, split=self.split, overrides=searched | whole_list)
             self._lists[key] = whole.translate(self.threads)
         generation = self._lists[key]

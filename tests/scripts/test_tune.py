@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from nat_plugin.errors import UserError
-from scripts import tune
+from scripts import evaluate, train_lm, tune
+from tests.scripts import tiny_training
 
 
 @pytest.mark.parametrize(
@@ -83,3 +84,28 @@ def test_stores_the_first_best_and_skips_what_is_done(
     tune.main([str(tmp_path), "length_multiplier=1.00:1.10:0.05", "--metric", "chrf"])
     assert FakeEvaluation.calls == 3
     assert json.loads((tmp_path / "tuned.json").read_text())["length_multiplier"] == 1.1
+
+
+@pytest.mark.end_to_end
+def test_tunes_a_real_ctc_run_with_one_decoding_for_all_bonuses(
+    tiny_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("flashlight.lib.text")
+    run, lm = tmp_path / "run", tmp_path / "lm.arpa"
+    tiny_training.train(tiny_training.settings(tiny_data, run, "ctc"))
+    train_lm.main([str(tiny_data), "--order", "2", "--output", str(lm)])
+    fixed = {"ctc_beam": 5, "ngram_lm_path": str(lm), "ngram_lm_weight": 0.3, "length_bonus_form": "linear"}
+    grids = [*(f"{flag}={value}" for flag, value in fixed.items()), "token_bonus=0,3"]
+    tune.main([str(run), *grids, "--metric", "chrf"])
+    assert json.loads((run / "tuned.json").read_text()) == {**fixed, "token_bonus": 3}
+    [curve_file] = (run / "results").glob("tune_*.json")
+    short, long = json.loads(curve_file.read_text())["curve"]
+    assert short["brevity_penalty"] < long["brevity_penalty"]
+    output = capsys.readouterr().out
+    assert output.count("$ fairseq-generate") == 1
+    assert f"{long['brevity_penalty']:.3f}" in output
+
+    evaluate.main([str(run), "--split", "valid"])  # decodes with what was stored
+    [row] = json.loads((run / "results" / "valid.json").read_text())
+    assert row["decoding"]["token_bonus"] == 3
+    assert {key: row[key] for key in tune.METRICS} == {key: long[key] for key in tune.METRICS}

@@ -82,3 +82,22 @@ def test_one_decoding_serves_every_bonus(
     output = capsys.readouterr().out
     assert "brevity" in output
     assert "7.00 with ngram_lm_weight 0.0, token_bonus 4, length_bonus_form linear" in output
+
+
+@pytest.mark.parametrize(
+    ("flags", "serves"),
+    [
+        ({}, True),
+        ({"ctc_search": "flashlight", "latent_samples": 3}, True),
+        ({"ctc_beam": 0}, False),
+        ({"remove_bpe": "@@ "}, False),
+        ({"ctc_search": "torch"}, False),
+        ({"reranker": "teacher.pt"}, False),
+        ({"deduplicate": True}, False),
+        ({"ctc_candidates": 2}, False),
+    ],
+)
+def test_decodes_again_where_the_list_would_be_another(tmp_path: Path, flags: dict[str, Any], serves: bool) -> None:
+    planned: Any = FakeEvaluation(tmp_path, "valid", flags)
+    assert rescoring.NBestLists.can_serve(planned, {"token_bonus": 1.0}) == serves
+    assert not rescoring.NBestLists.can_serve(planned, {"ngram_lm_weight": 1.0})
