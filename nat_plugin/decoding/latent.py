@@ -9,34 +9,33 @@ from torch import Tensor
 
 from nat_plugin.canvas.random import sentence_hash
 
-_SENTENCES_SECOND = ("encoder_out", "encoder_states")  # [S, B, D]; all else begins with B
+
+def has_latent(model: Any) -> bool:
+    """Whether a model has a latent variable, as its attribute ``latent`` says."""
+    return getattr(model, "latent", None) is not None
 
 
 def with_latent(
     model: Any, encoder_out: dict[str, Any], src_tokens: Tensor, *, samples: int, temperature: float
 ) -> dict[str, Any]:
-    """The encoder's output with z, for ``samples`` values of z one after the other: B·samples sentences.
+    """The encoder's output with ``samples`` values of z a sentence, one after the other: B·samples sentences.
 
-    Which z a sentence gets depends on its own tokens and the number of the draw alone: neither on its batch nor on the
-    command that decodes it.
+    The first z is the prior's mean, which the encoder's output of such a model has as its ``latent``. Which others a
+    sentence gets depends on its own tokens and the number of the draw alone: neither on its batch nor on the command
+    that decodes it.
 
     Args:
-        model: may say ``has_latent``; then ``sample_latent(encoder_out, temperature, draw, sentence_ids)`` gives the
-            encoder's output with z, of which draw 0 is the prior's mean.
+        model: ``sample_latent(encoder_out, temperature, seeds)`` gives the encoder's output with another ``latent``.
         src_tokens: [B, S].
+        temperature: of the draws, see there.
     """
-    if not getattr(model, "has_latent", False):
+    if samples == 1:
         return encoder_out
     ids = sentence_hash(src_tokens, ~encoder_out["encoder_padding_mask"][0])
-    draws = [model.sample_latent(encoder_out, temperature, draw, ids) for draw in range(samples)]
-    if samples == 1:
-        return draws[0]
-    together = {key: _concatenated(key, [draw[key] for draw in draws]) for key in draws[0]}
-    batch = len(ids)
-    by_sentence = torch.arange(samples * batch, device=ids.device).view(samples, batch).t().flatten()
-    return model.encoder.reorder_encoder_out(together, by_sentence)
-
-
-def _concatenated(key: str, draws: list[list[Tensor]]) -> list[Tensor]:
-    dim = 1 if key in _SENTENCES_SECOND else 0
-    return [torch.cat(parts, dim) for parts in zip(*draws, strict=True)]
+    rows = torch.arange(len(ids), device=ids.device).repeat_interleave(samples)
+    draw = torch.arange(samples, device=ids.device).repeat(len(ids))
+    repeated = model.encoder.reorder_encoder_out(encoder_out, rows)
+    sampled = model.sample_latent(repeated, temperature, ids[rows] + draw)
+    is_mean = (draw == 0)[:, None, None]
+    z = torch.where(is_mean, repeated["latent"][0], sampled["latent"][0])
+    return {**repeated, "latent": [z]}

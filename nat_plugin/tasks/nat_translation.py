@@ -14,6 +14,7 @@ from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationTask
 
 from nat_plugin.decoding.generator import NatGenerator
+from nat_plugin.decoding.latent import has_latent
 from nat_plugin.decoding.options import check_model, from_fairseq
 from nat_plugin.decoding.reranking import TeacherReranker
 from nat_plugin.errors import UserError
@@ -197,7 +198,7 @@ class NatTranslationTask(TranslationTask):
         own = decoding_options(self.cfg)
         options = own.override(vars(args)) if isinstance(args, Namespace) else from_fairseq(own, args)
         for model in models:
-            check_model(options, upsamples=model.upsamples, has_latent=getattr(model, "has_latent", False))
+            check_model(options, upsamples=model.upsamples, has_latent=has_latent(model))
         # before --remove-bpe and the like let the dictionary grow
         reranker = TeacherReranker.load(options.reranker, self.src_dict, self.tgt_dict) if options.reranker else None
         return NatGenerator(self.target_dictionary, options, reranker)

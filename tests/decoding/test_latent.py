@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nat_plugin.canvas.random import sentence_uniform
+from nat_plugin.canvas.random import sentence_hash, sentence_uniform
 from nat_plugin.decoding.reranking import TeacherReranker
 from nat_plugin.errors import UserError
 from tests import helpers
@@ -19,26 +19,48 @@ CTC = {"masking": "full", "upsample_scale": 2.0}
 LENGTHS: dict[str, Any] = {}
 
 
-class Draws:
-    """What a model with a latent variable offers: z shifts every encoder state, and draw 0 shifts nothing."""
+class Latent:
+    """What a model with a latent variable offers: an encoder's output has z, which shifts its states for the decoder.
 
-    def __init__(self, model: Any, always: int | None = None) -> None:
-        self.model, self.always, self.temperatures = model, always, set[float]()
+    Args:
+        always: the number of the one draw that is given instead of the mean.
+    """
 
-    def __call__(
-        self, encoder_out: dict[str, Any], temperature: float, draw: int, sentence_ids: Tensor
-    ) -> dict[str, Any]:
+    def __init__(self, model: Any, always: int) -> None:
+        self.always, self.temperatures = always, set[float]()
+        self._encode, self._reorder = model.encode, model.encoder.reorder_encoder_out
+        self._slot_features = model.decoder.slot_features
+        model.latent, model.encode, model.sample_latent = self, self.encode, self.sample
+        model.encoder.reorder_encoder_out = self.reorder
+        model.decoder.slot_features = self.slot_features
+
+    def encode(self, src_tokens: Tensor, src_lengths: Tensor) -> dict[str, Any]:
+        encoder_out = self._encode(src_tokens, src_lengths)
+        encoder_out["latent"] = [torch.zeros_like(encoder_out["encoder_out"][0].transpose(0, 1))]
+        if self.always:
+            ids = sentence_hash(src_tokens, ~encoder_out["encoder_padding_mask"][0])
+            return self.sample(encoder_out, 0.1, ids + self.always)
+        return encoder_out
+
+    def reorder(self, encoder_out: dict[str, Any], order: Tensor) -> dict[str, Any]:
+        return {**self._reorder(encoder_out, order), "latent": [encoder_out["latent"][0][order]]}
+
+    def sample(self, encoder_out: dict[str, Any], temperature: float, seeds: Tensor) -> dict[str, Any]:
         self.temperatures.add(temperature)
-        draw = draw if self.always is None else self.always
-        states = encoder_out["encoder_out"][0]
-        noise = sentence_uniform(1, draw, sentence_ids, states.size(2)).to(states) - 0.5
-        return {**encoder_out, "encoder_out": [states + (draw > 0) * 20 * temperature * noise]}
+        mean = encoder_out["latent"][0]
+        noise = sentence_uniform(1, 0, seeds, mean.size(2)).to(mean).unsqueeze(1) - 0.5
+        return {**encoder_out, "latent": [mean + 20 * temperature * noise]}
+
+    def slot_features(self, canvas: Tensor, encoder_out: dict[str, Any], *more: Any) -> Tensor:
+        states = encoder_out["encoder_out"][0] + encoder_out["latent"][0].transpose(0, 1)
+        found: Tensor = self._slot_features(canvas, {**encoder_out, "encoder_out": [states]}, *more)
+        return found
 
 
-def latent_model(task: Any, always: int | None = None, **options: Any) -> Any:
+def latent_model(task: Any, always: int = 0, **options: Any) -> Any:
     """A random model whose translations depend on z."""
     model: Any = helpers.varied_model(task, **options)
-    model.has_latent, model.sample_latent = True, Draws(model, always)
+    Latent(model, always)
     return model
 
 
@@ -97,13 +119,13 @@ def test_a_draw_depends_on_the_sentence_alone(left_pad_source: bool) -> None:
         assert texts(generate(task, model, sample(task, [index]), **options)) == [together[row]]
     without_ids = {"net_input": batch["net_input"]}  # all that fairseq-interactive gives
     assert texts(generate(task, model, without_ids, **options)) == together
-    assert model.sample_latent.temperatures == {0.25}
+    assert model.latent.temperatures == {0.25}
 
 
 def test_one_sample_is_the_mean_of_the_prior() -> None:
     task = helpers.task()
     batch = sample(task)
-    means = texts(generate(task, latent_model(task, always=0, **CTC), batch))
+    means = texts(generate(task, helpers.varied_model(task, **CTC), batch))
     assert texts(generate(task, latent_model(task, **CTC), batch)) == means
     assert texts(generate(task, latent_model(task, always=1, **CTC), batch)) != means
 
