@@ -15,7 +15,7 @@ from scripts.lib.cli import shell
 from scripts.lib.generation import Generation, check_complete, displayed_path, generate_command, run_generate
 from scripts.lib.prepared_data import PreparedData
 from scripts.lib.results import Row
-from scripts.lib.scoring import TokenizedText, bleu_metric, copied_share, default_tokenizer, score
+from scripts.lib.scoring import Scores, TokenizedText, bleu_metric, copied_share, default_tokenizer, score
 from scripts.lib.trained_model import TrainedModel
 
 _FAIRSEQ_MAX_TOKENS = 12000  # what fairseq-generate takes when neither --max-tokens nor --batch-size is given
@@ -55,7 +55,7 @@ class Evaluation:
         """Read and check everything about one run.
 
         Args:
-            folder: the run directory.
+            folder: the run directory, or a checkpoint alone.
             split: which part of the data to translate.
             data: data directory instead of the run's own.
             checkpoint: see :meth:`TrainedModel.checkpoint`.
@@ -132,17 +132,9 @@ class Evaluation:
             generation: where they come from, for its time.
         """
         results = self.model.run.folder / "results"
-        undone_by_fairseq = self.flags.get("remove_bpe") or self.flags.get("post_process")
-        words = list(best) if undone_by_fairseq else self.data.words(best)
-        text = self.data.text(words)
+        text, scores = self.score(best)
         with atomic_write(results / f"{self.stem}.hyp.txt") as handle:
             handle.writelines(f"{line}\n" for line in text)
-        scores = score(
-            text,
-            self.references,
-            tokenizer=self.tokenizer,
-            tokenized=TokenizedText(words, self.tokenized_references, are_words=self.data.has_words),
-        )
         row = {
             "system": self.system,
             **asdict(scores),
@@ -159,6 +151,18 @@ class Evaluation:
         }
         write_json(results / f"{self.stem}.json", [row])
         return row
+
+    def score(self, best: Sequence[str]) -> tuple[list[str], Scores]:
+        """The translations as text, and all figures of them.
+
+        Args:
+            best: tokens as the model wrote them, in the order of the split.
+        """
+        undone_by_fairseq = self.flags.get("remove_bpe") or self.flags.get("post_process")
+        words = list(best) if undone_by_fairseq else self.data.words(best)
+        text = self.data.text(words)
+        tokenized = TokenizedText(words, self.tokenized_references, are_words=self.data.has_words)
+        return text, score(text, self.references, tokenizer=self.tokenizer, tokenized=tokenized)
 
 
 def _short(value: Any) -> Any:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,53 @@ class TrainedModel:
     """fairseq's name of it."""
     decoding: dict[str, Any]
     """Flags of fairseq-generate, as ``length_multiplier`` → 1.05; what was tuned wins over the configuration."""
+    only_checkpoint: Path | None = None
+    """The one checkpoint there is, where no run directory was given."""
 
     @classmethod
-    def load(cls, folder: Path) -> TrainedModel:
-        """Read ``config.yaml`` and ``tuned.json`` of a run directory.
+    def load(cls, path: Path) -> TrainedModel:
+        """Read ``config.yaml`` and ``tuned.json`` of a run directory, or the configuration inside a checkpoint.
+
+        Args:
+            path: the directory, or a checkpoint of any fairseq-train. One in the ``checkpoints/`` of a run is decoded
+                as that run is; another knows its task, languages and data, and is decoded by fairseq's defaults.
 
         Raises:
-            UserError: it is missing or no run directory, or a file lacks what is needed.
+            UserError: it is missing or neither, or a file lacks what is needed.
         """
+        if not path.is_file():
+            return cls._of_run(path)
+        if Run(path.parent.parent).config_file.is_file() and path.parent == Run(path.parent.parent).checkpoints:
+            model = cls._of_run(path.parent.parent)
+            return replace(model, name=f"{model.name}, {path.name}", only_checkpoint=path)
+        return cls._of_checkpoint(path)
+
+    @classmethod
+    def _of_checkpoint(cls, path: Path) -> TrainedModel:
+        from scripts.lib.averaging import load_checkpoint  # seconds to import
+
+        config = load_checkpoint(path).get("cfg") or {}
+        try:
+            task, arch = config["task"], config["model"]["_name"]
+            return cls(
+                run=Run(path.parent),
+                name=f"{path.resolve().parent.name}/{path.stem}",
+                method=arch,
+                data=Path(str(task["data"]).split(os.pathsep)[0]),
+                source_lang=task["source_lang"],
+                target_lang=task["target_lang"],
+                task=task["_name"],
+                decoding={},
+                only_checkpoint=path,
+            )
+        except (KeyError, TypeError) as error:
+            raise UserError(
+                f"{path} does not say how to translate with it ({type(error).__name__}: {error}): name a run folder, "
+                "or a checkpoint that fairseq-train wrote for a translation task."
+            ) from error
+
+    @classmethod
+    def _of_run(cls, folder: Path) -> TrainedModel:
         run = Run(folder)
         config = run.read_config()
         try:
@@ -64,7 +104,7 @@ class TrainedModel:
             UserError: there is no such file.
         """
         if name is None:
-            return self.run.chosen_checkpoint()
+            return self.only_checkpoint or self.run.chosen_checkpoint()
         for path in (self.run.checkpoints / name, Path(name)):
             if path.is_file():
                 return path
