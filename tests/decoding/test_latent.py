@@ -1,15 +1,16 @@
-"""Candidates from several values of a latent variable, with a stand-in for the model that has one."""
+"""Candidates from several values of a latent variable."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 from torch import Tensor
 
-from nat_plugin.canvas.random import sentence_hash, sentence_uniform
+from nat_plugin.canvas.random import sentence_hash
 from nat_plugin.decoding.reranking import TeacherReranker
 from nat_plugin.errors import UserError
 from tests import helpers
@@ -19,48 +20,21 @@ CTC = {"masking": "full", "upsample_scale": 2.0}
 LENGTHS: dict[str, Any] = {}
 
 
-class Latent:
-    """What a model with a latent variable offers: an encoder's output has z, which shifts its states for the decoder.
-
-    Args:
-        always: the number of the one draw that is given instead of the mean.
-    """
-
-    def __init__(self, model: Any, always: int) -> None:
-        self.always, self.temperatures = always, set[float]()
-        self._encode, self._reorder = model.encode, model.encoder.reorder_encoder_out
-        self._slot_features = model.decoder.slot_features
-        model.latent, model.encode, model.sample_latent = self, self.encode, self.sample
-        model.encoder.reorder_encoder_out = self.reorder
-        model.decoder.slot_features = self.slot_features
-
-    def encode(self, src_tokens: Tensor, src_lengths: Tensor) -> dict[str, Any]:
-        encoder_out = self._encode(src_tokens, src_lengths)
-        encoder_out["latent"] = [torch.zeros_like(encoder_out["encoder_out"][0].transpose(0, 1))]
-        if self.always:
-            ids = sentence_hash(src_tokens, ~encoder_out["encoder_padding_mask"][0])
-            return self.sample(encoder_out, 0.1, ids + self.always)
-        return encoder_out
-
-    def reorder(self, encoder_out: dict[str, Any], order: Tensor) -> dict[str, Any]:
-        return {**self._reorder(encoder_out, order), "latent": [encoder_out["latent"][0][order]]}
-
-    def sample(self, encoder_out: dict[str, Any], temperature: float, seeds: Tensor) -> dict[str, Any]:
-        self.temperatures.add(temperature)
-        mean = encoder_out["latent"][0]
-        noise = sentence_uniform(1, 0, seeds, mean.size(2)).to(mean).unsqueeze(1) - 0.5
-        return {**encoder_out, "latent": [mean + 20 * temperature * noise]}
-
-    def slot_features(self, canvas: Tensor, encoder_out: dict[str, Any], *more: Any) -> Tensor:
-        states = encoder_out["encoder_out"][0] + encoder_out["latent"][0].transpose(0, 1)
-        found: Tensor = self._slot_features(canvas, {**encoder_out, "encoder_out": [states]}, *more)
-        return found
-
-
 def latent_model(task: Any, always: int = 0, **options: Any) -> Any:
-    """A random model whose translations depend on z."""
-    model: Any = helpers.varied_model(task, **options)
-    Latent(model, always)
+    """A random model whose translations depend on z; with ``always`` it has that draw instead of the prior's mean."""
+    model: Any = helpers.varied_model(task, latent_dim=4, **options)
+    with torch.no_grad():
+        model.latent.to_states.weight.mul_(200)
+    if always:
+        encode = model.encode
+
+        def encode_with_draw(src_tokens: Tensor, src_lengths: Tensor) -> dict[str, Any]:
+            encoder_out = encode(src_tokens, src_lengths)
+            ids = sentence_hash(src_tokens, ~encoder_out["encoder_padding_mask"][0])
+            drawn: dict[str, Any] = model.sample_latent(encoder_out, 0.1, ids + always)
+            return drawn
+
+        model.encode = encode_with_draw
     return model
 
 
@@ -113,19 +87,20 @@ def test_the_candidates_are_those_of_each_draw(model_options: dict[str, Any], de
 def test_a_draw_depends_on_the_sentence_alone(left_pad_source: bool) -> None:
     task = helpers.task(left_pad_source=left_pad_source)
     model, batch = latent_model(task, **CTC), sample(task)
+    model.sample_latent = Mock(wraps=model.sample_latent)
     options = {"latent_samples": 3, "nbest": 3, "latent_temperature": 0.25}
     together = texts(generate(task, model, batch, **options))
     for row, index in enumerate(batch["id"].tolist()):
         assert texts(generate(task, model, sample(task, [index]), **options)) == [together[row]]
     without_ids = {"net_input": batch["net_input"]}  # all that fairseq-interactive gives
     assert texts(generate(task, model, without_ids, **options)) == together
-    assert model.latent.temperatures == {0.25}
+    assert {call.args[1] for call in model.sample_latent.call_args_list} == {0.25}
 
 
 def test_one_sample_is_the_mean_of_the_prior() -> None:
     task = helpers.task()
     batch = sample(task)
-    means = texts(generate(task, helpers.varied_model(task, **CTC), batch))
+    means = texts(generate(task, latent_model(task, **CTC), batch, latent_temperature=7.0))
     assert texts(generate(task, latent_model(task, **CTC), batch)) == means
     assert texts(generate(task, latent_model(task, always=1, **CTC), batch)) != means
 
