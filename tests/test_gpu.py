@@ -52,3 +52,42 @@ def test_trains_and_translates(name: str, dtype: torch.dtype) -> None:
     assert torch.isfinite(loss)
     generator = task.build_generator([model], helpers.namespace(length_candidates=3, iterations=4))
     assert len(generator.generate([model.eval()], sample)) == 8
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_both_passes_of_glancing_have_one_dropout(dtype: torch.dtype) -> None:
+    """With nothing revealed the second pass is the first one again, and later random numbers are those of one pass."""
+    task = helpers.task()
+    options = {"upsample_scale": 3.0, "copying": "soft", "latent_dim": 4, "latent_layers": 1, "dropout": 0.5}
+    sample = helpers.batch(helpers.dataset(task, [(source + target, target) for source, target in helpers.pairs(6)]))
+    sample = torch.utils._pytree.tree_map(lambda part: part.cuda() if torch.is_tensor(part) else part, sample)
+    criterion = helpers.criterion("nat_ctc", task)
+    losses, states = [], []
+    weights = helpers.model(task, masking="full", **options).state_dict()
+    for masking in ("glancing", "full"):
+        model = helpers.model(task, masking=masking, glancing_ratio="0", **options).to("cuda", dtype).train()
+        model.load_state_dict(weights)
+        torch.manual_seed(5)
+        losses.append(criterion(model, sample)[0])
+        states.append(torch.cuda.get_rng_state())
+    torch.testing.assert_close(losses[0], losses[1], rtol=1e-6, atol=0)
+    assert torch.equal(*states)
+
+
+@pytest.mark.parametrize("name", ["nat_cross_entropy", "nat_axe", "nat_oaxe", "nat_ctc"])
+def test_glancing_and_the_latent_variable_are_the_same_on_both_devices(name: str) -> None:
+    task = helpers.task()
+    options = {
+        "masking": "glancing",
+        "glancing_count": "poisson",
+        "copying": "soft",
+        "latent_dim": 4,
+        "latent_layers": 1,
+    }
+    model = helpers.model(task, **options, **({"upsample_scale": 3.0} if name == "nat_ctc" else {})).double().train()
+    sample = helpers.batch(helpers.dataset(task, [(source + target, target) for source, target in helpers.pairs(6)]))
+    criterion = helpers.criterion(name, task)
+    on_cpu, _, _ = criterion(model, sample)
+    on_gpu = torch.utils._pytree.tree_map(lambda part: part.cuda() if torch.is_tensor(part) else part, sample)
+    on_cuda, _, _ = criterion(model.cuda(), on_gpu)
+    torch.testing.assert_close(on_cpu, on_cuda.cpu(), rtol=1e-7, atol=0)

@@ -54,6 +54,7 @@ def compose_run(overrides: Sequence[str], config_folder: Path = CONFIG_FOLDER) -
     """
     if not OmegaConf.has_resolver("equal"):
         OmegaConf.register_new_resolver("equal", lambda left, right: left == right)
+        OmegaConf.register_new_resolver("part", _part)
     prepared = [part for override in overrides for part in _prepare_override(override, config_folder)]
     if not any(override.startswith("machine=") for override in prepared):
         prepared.append(f"machine={detect_machine()}")
@@ -68,6 +69,16 @@ def compose_run(overrides: Sequence[str], config_folder: Path = CONFIG_FOLDER) -
     config: dict[str, Any] = {str(key): value for key, value in resolved.items()}
     _validate(config)
     return config
+
+
+def _part(whole: Any, numerator: int, denominator: int) -> int:
+    """``${part:${fairseq.max_update},2,3}``: two thirds of the updates, for a schedule."""
+    if isinstance(whole, bool) or not isinstance(whole, (int, float)):
+        raise ValueError(
+            "a schedule of this method ends at a part of fairseq.max_update, which is no number: give it, or "
+            "fairseq.free_bits and fairseq.glancing_ratio"
+        )
+    return round(whole * numerator / denominator)
 
 
 def _prepare_override(override: str, config_folder: Path) -> list[str]:

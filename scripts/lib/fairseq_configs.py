@@ -62,6 +62,7 @@ RECIPES = {
     "cmlm_axe": Recipe("The CMLM with aligned cross entropy, Ghazvininejad et al. 2020.", "nat_axe"),
     "glat": Recipe("The glancing transformer, Qian et al. 2021.", "nat_cross_entropy", "glat"),
     "ctc": Recipe("CTC on an upsampled canvas, Gu & Kong 2021.", "nat_ctc", "ctc", label_smoothing=0.01),
+    "ctc_vae": Recipe("CTC with a latent variable, Gu & Kong 2021.", "nat_ctc", "ctc_vae", label_smoothing=0.01),
     "ctc_glat": Recipe("CTC with glancing, Gu & Kong 2021.", "nat_ctc", "ctc_glat", label_smoothing=0.01),
 }
 

@@ -45,8 +45,15 @@ def test_four_micro_batches_are_one_batch(made: Corpus, tmp_path: Path, criterio
     assert largest_difference(tmp_path / "one", tmp_path / "quarter") > 1e-2
 
 
-def test_two_processes_are_one(made: Corpus, tmp_path: Path) -> None:
-    flags = [*CUT, "--criterion", "nat_axe"]
+@pytest.mark.parametrize(
+    "method",
+    [
+        ["--criterion", "nat_axe"],
+        ["--arch", "ctc_vae_glat_tiny", "--latent-layers", 1, "--criterion", "nat_ctc"],
+    ],
+)
+def test_two_processes_are_one(made: Corpus, tmp_path: Path, method: list[object]) -> None:
+    flags = [*CUT, *method]
     train(made.data, tmp_path / "one", "--batch-size", 32, *flags).checked()
     where = f"tcp://127.0.0.1:{free_port()}"
     both = ["--distributed-world-size", 2, "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,6 +101,20 @@ def test_every_parameter_gets_a_gradient_and_only_embeddings_are_shared(name: st
     shared = {key for key, parameter in model.named_parameters() if id(parameter) in of_latent and "latent." not in key}
     assert shared == {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"}
     assert not any("latent" in key for key, _ in helpers.model(task).named_parameters())
+
+
+@pytest.mark.parametrize("name", ["nat_cross_entropy", "nat_ctc"])
+def test_torchs_ddp_takes_two_passes_and_a_posterior(name: str, tmp_path: Path) -> None:
+    """It raises at the second step where a parameter had no gradient in the first."""
+    task, model, criterion = build(name, masking="glancing", copying="soft")
+    torch.distributed.init_process_group("gloo", f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        parallel = torch.nn.parallel.DistributedDataParallel(model.train())
+        for seed in range(3):
+            loss, _, _ = criterion(parallel, helpers.batch(helpers.dataset(task, fitting(4, seed=seed))))
+            loss.backward()
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 def test_saved_and_loaded_it_is_the_same() -> None:
