@@ -3,7 +3,7 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test slow-test lint format clean benchmark-alignments benchmark-scaling benchmark-training-step
+.PHONY: help setup demo test slow-test lint format clean benchmark-alignments benchmark-scaling benchmark-training-step benchmark-latency
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ benchmark-scaling: setup ## cost against B, V and n·m, with a plot
 
 benchmark-training-step: setup ## a whole step of transformer-base, AXE against cross entropy
 	$(BIN)/python benchmarks/training_step.py
+
+benchmark-latency: setup ## one pass against autoregressive translation, random weights in the shapes of transformer-base
+	$(BIN)/python benchmarks/latency.py
 
 format: setup ## let ruff rewrite the code
 	$(BIN)/ruff check --fix

@@ -92,7 +92,7 @@ class Training:
     def __init__(self, arch: str, vocabulary: int, batch: int, length: int, masking: str, device: str) -> None:
         if arch not in ARCH_MODEL_REGISTRY or not arch.startswith("cmlm"):
             raise UserError(f"--arch {arch} is no CMLM preset of nat_plugin: use cmlm_tiny, cmlm_base or another.")
-        self.dictionary = _dictionary(vocabulary)
+        self.dictionary = made_up_dictionary(vocabulary)
         self.task = Namespace(
             source_dictionary=self.dictionary,
             target_dictionary=self.dictionary,
@@ -167,7 +167,12 @@ class Training:
         }
 
 
-def _dictionary(vocabulary: int) -> Dictionary:
+def made_up_dictionary(vocabulary: int) -> Dictionary:
+    """Words w0, w1, … and the special symbols, ``vocabulary`` in all.
+
+    Raises:
+        UserError: there are no more than the special symbols.
+    """
     made = Dictionary()
     special = len(add_special_symbols(Dictionary()))
     if vocabulary <= special:

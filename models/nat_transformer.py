@@ -23,8 +23,8 @@ from nat_plugin.models.slot_copy import SlotCopy
 from nat_plugin.models.training_canvas import CanvasMaker, ProxyTargets, TrainingCanvas
 from nat_plugin.symbols import MASK
 
-# Decoding needs the best token of each slot only: so many logits at once keep a GPU busy and stay in a CPU's cache.
-_LOGITS_AT_ONCE = 2**27 if torch.cuda.is_available() else 2**21
+# Decoding needs the best token of each slot only. A piece of the logits reads all embeddings: few and large pieces.
+_LOGITS_AT_ONCE = 2**27 if torch.cuda.is_available() else 2**24
 
 
 class NatOutput(NamedTuple):

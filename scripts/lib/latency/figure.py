@@ -33,7 +33,7 @@ def plot(results: Mapping[str, Any], path: Path) -> None:
     except ImportError as error:
         raise UserError("the plot needs matplotlib: pip install '.[plots]', or give --no-plot.") from error
     matplotlib.use("Agg")  # no window, and none is needed
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     pyplot.rcParams["svg.fonttype"] = "none"  # text stays text: a smaller file
     pyplot.rcParams["svg.hashsalt"] = "nat_plugin"  # the same figures give the same file
@@ -44,6 +44,9 @@ def plot(results: Mapping[str, Any], path: Path) -> None:
     )
     for panel, measure in zip(panels[0], measures, strict=True):
         _panel(panel, measure, results["systems"])
+        panel.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.xaxis.set_minor_locator(ticker.NullLocator())
     panels[0][0].set_ylabel("BLEU")
     with atomic_write(path, "wb") as handle:
         figure.savefig(handle, format="svg", metadata={"Date": None})
