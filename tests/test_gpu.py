@@ -91,3 +91,24 @@ def test_glancing_and_the_latent_variable_are_the_same_on_both_devices(name: str
     on_gpu = torch.utils._pytree.tree_map(lambda part: part.cuda() if torch.is_tensor(part) else part, sample)
     on_cuda, _, _ = criterion(model.cuda(), on_gpu)
     torch.testing.assert_close(on_cpu, on_cuda.cpu(), rtol=1e-7, atol=0)
+
+
+@pytest.mark.parametrize("search", ["flashlight", "torch"])
+def test_beam_search_finds_the_same_translations(search: str) -> None:
+    if search == "flashlight":
+        pytest.importorskip("flashlight.lib.text")
+    task = helpers.task(ctc_beam=5, ctc_search=search, token_bonus=1.0)
+    sample = helpers.batch(helpers.dataset(task, helpers.pairs(8)))
+    on_gpu = torch.utils._pytree.tree_map(lambda part: part.cuda() if torch.is_tensor(part) else part, sample)
+    lists = []
+    for device, batch in (("cpu", sample), ("cuda", on_gpu)):
+        model = helpers.varied_model(task, masking="full", upsample_scale=2.0).to(device)
+        model.prepare_for_inference_(None)
+        generator = task.build_generator([model], helpers.namespace(nbest=5))
+        lists.append(generator.generate([model], batch))
+    for expected, found in zip(*lists, strict=True):
+        assert [entry["tokens"].tolist() for entry in found] == [entry["tokens"].tolist() for entry in expected]
+        for one, other in zip(found, expected, strict=True):
+            assert one["tokens"].device.type == "cpu"
+            assert one["score"] == pytest.approx(other["score"], abs=1e-3)
+            torch.testing.assert_close(one["positional_scores"], other["positional_scores"], rtol=1e-3, atol=1e-3)

@@ -187,3 +187,28 @@ def test_token_scores_are_those_of_the_best_alignment() -> None:
     for row, sentence in enumerate(sentences):
         expected = best_alignment(canvases[row][: slots[row]], sentence)
         assert found[row].tolist() == pytest.approx([*expected, *[0.0] * (width - len(sentence))], abs=1e-5)
+
+
+def test_a_sentence_is_searched_before_the_next_ones_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nat_transformer, "_LOGITS_AT_ONCE", 1)
+    task = helpers.task()
+    model, batch = helpers.varied_model(task, **CTC), sample(task, 3)
+    events: list[str] = []
+    top_slots, submit = model.top_slots, CtcBeamDecoder.submit
+
+    def computed(*arguments: Any) -> Any:
+        for chunk in top_slots(*arguments):
+            events.append("computed")
+            yield chunk
+
+    def submitted(self: CtcBeamDecoder, *arguments: Any) -> Any:
+        events.append("submitted")
+        return submit(self, *arguments)
+
+    monkeypatch.setattr(model, "top_slots", computed)
+    monkeypatch.setattr(CtcBeamDecoder, "submit", submitted)
+    generated(task, model, batch, ctc_beam=2)
+    assert events == ["computed", "submitted"] * 3
+    events.clear()
+    generated(task, model, batch, ctc_beam=2, ctc_search="torch")
+    assert events == ["computed"] * 3 + ["submitted"]
