@@ -21,6 +21,7 @@ OURS = [
     "pyyaml",
     "sacrebleu>=2.0",
     "sacremoses",
+    "scikit-learn",
     "scipy",
     "sentencepiece",
     "subword-nmt",
@@ -30,7 +31,7 @@ OURS = [
 ]
 # What `import fairseq` needs beside these. It is installed without its dependencies (scripts/setup_env.sh says why):
 # of those that it declares, cffi, cython and torchaudio are never imported for translation.
-FOR_FAIRSEQ = ["bitarray", "regex", "scikit-learn"]
+FOR_FAIRSEQ = ["bitarray", "regex"]
 
 
 # The kernels behind the alignments' C++ backend: plain C++17 without torch's headers, so that they build in seconds and
