@@ -1,0 +1,143 @@
+"""The posterior q(z | x, y) of a trained model over pairs of sentences."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+import nat_plugin
+from nat_plugin.decoding.latent import has_latent
+from nat_plugin.errors import UserError
+
+
+class SentencePosterior(NamedTuple):
+    """Of one pair, over the source's tokens in their order, the end marker last.
+
+    Attributes:
+        place: the pair's place in its data set, from 0.
+        means: [S, D] float32, the posterior's means.
+        divergences: [S, D] float32, KL(posterior ‖ prior), nats.
+    """
+
+    place: int
+    means: np.ndarray
+    divergences: np.ndarray
+
+
+class PosteriorReader:
+    """A model with a latent variable, and the split whose sentences it reads.
+
+    Args:
+        data: the binarised data folder.
+        max_tokens: the most tokens of the longer side that a batch may hold, padding included.
+        device: where to compute.
+
+    Raises:
+        UserError: checkpoint or data cannot be used, or the model has no latent variable.
+    """
+
+    def __init__(self, checkpoint: Path, data: Path, split: str, max_tokens: int, device: torch.device) -> None:
+        nat_plugin.register()
+        from fairseq import checkpoint_utils
+
+        for name in ("fairseq", "hydra", "nat_plugin"):  # what they load, and how, would tear the progress bar
+            logging.getLogger(name).setLevel(logging.WARNING)
+        models, _, self._task = checkpoint_utils.load_model_ensemble_and_task(
+            [str(checkpoint)], arg_overrides={"data": str(data)}
+        )
+        [self._model] = models
+        if not has_latent(self._model):
+            raise UserError(
+                f"{checkpoint} has no latent variable that could be analysed: name a run that was trained with "
+                "--latent-dim, such as one of --arch vae_nat."
+            )
+        self._model.to(device).eval()
+        self._device, self._max_tokens, self._split = device, max_tokens, split
+        self._task.load_dataset(split)
+        self.dataset = self._task.dataset(split)
+        if self.dataset.tgt is None:
+            raise UserError(f"split '{split}' of {data} has no target side, which the posterior reads: binarise it.")
+
+    def with_targets(self, targets: Sequence[str], name: str) -> Any:
+        """The split with other targets: a data set for :meth:`read`.
+
+        Args:
+            targets: subwords joined by spaces, one string a sentence of the split; it may be empty.
+            name: what to call them in a message.
+
+        Raises:
+            UserError: they are not as many as the sentences.
+        """
+        from fairseq.data import LanguagePairDataset
+
+        if len(targets) != len(self.dataset):
+            raise UserError(
+                f"{name} has {len(targets)} lines, but split '{self._split}' has {len(self.dataset)} sentences: line n "
+                "must be a translation of sentence n."
+            )
+        dictionary = self._task.target_dictionary
+        encoded = [
+            dictionary.encode_line(line, line_tokenizer=str.split, add_if_not_exist=False).long() for line in targets
+        ]
+        return LanguagePairDataset(
+            self.dataset.src,
+            self.dataset.src_sizes,
+            self._task.source_dictionary,
+            encoded,
+            [len(sentence) for sentence in encoded],
+            dictionary,
+            left_pad_source=self._task.cfg.left_pad_source,
+            shuffle=False,
+        )
+
+    def unknown_tokens(self, dataset: Any, indices: Sequence[int]) -> int:
+        """How many tokens of these targets the dictionary lacks."""
+        unknown = self._task.target_dictionary.unk()
+        return sum(int((dataset.tgt[index] == unknown).sum()) for index in indices)
+
+    def source_words(self, index: int) -> list[str]:
+        """The source's subwords, without the end marker."""
+        dictionary = self._task.source_dictionary
+        return [dictionary[token] for token in self.dataset.src[index].tolist() if token != dictionary.eos()]
+
+    def read(self, dataset: Any, indices: Sequence[int] | None = None) -> Iterator[list[SentencePosterior]]:
+        """The posteriors of the pairs, batch by batch; which pairs make a batch changes nothing.
+
+        Args:
+            dataset: :attr:`dataset`, or what :meth:`with_targets` gives.
+            indices: which pairs; all by default.
+
+        Raises:
+            UserError: a sentence is longer than the model takes.
+        """
+        ordered = dataset.ordered_indices()
+        if indices is not None:
+            ordered = ordered[np.isin(ordered, indices)]
+        kept, too_long = dataset.filter_indices_by_size(ordered, self._model.max_positions())
+        if too_long:
+            raise UserError(
+                f"{len(too_long)} sentences of split '{self._split}', number {min(too_long) + 1} among them, are "
+                "longer than the model takes, themselves or their translation: leave them out of the data."
+            )
+        for batch in dataset.batch_by_size(kept, self._max_tokens, None, required_batch_size_multiple=1):
+            yield self._read_batch(dataset.collater([dataset[index] for index in batch]))
+
+    @torch.inference_mode()
+    def _read_batch(self, sample: dict[str, Any]) -> list[SentencePosterior]:
+        source, lengths, target = (
+            tensor.to(self._device)
+            for tensor in (sample["net_input"]["src_tokens"], sample["net_input"]["src_lengths"], sample["target"])
+        )
+        encoder_out = self._model.encoder(source, src_lengths=lengths)
+        posterior = self._model.latent.posterior(source, target)
+        divergences = posterior.divergence(self._model.latent.prior(encoder_out)).cpu().numpy()
+        means, real = posterior.mean.cpu().numpy(), (~encoder_out["encoder_padding_mask"][0]).cpu().numpy()
+        return [
+            SentencePosterior(place, means[row, real[row]], divergences[row, real[row]])
+            for row, place in enumerate(sample["id"].tolist())
+        ]
