@@ -39,10 +39,9 @@ def reduce_latent(total: Dict[str, float]) -> None:
     positions = total.get("latent_positions", 0)
     if not positions:
         return
-    if total["sample_size"]:
-        metrics.log_scalar(
-            "kl_loss", total["latent_cost"] / total["sample_size"] / math.log(2), total["sample_size"], 3
-        )
+    units = total["sample_size"]
+    if units:
+        metrics.log_scalar("kl_loss", total["latent_cost"] / units / math.log(2), units, round=3)
     names = [key for key in total if key.startswith(_DIMENSION)]
     values = positions * len(names)
     metrics.log_scalar("kl", sum(total[key] for key in names) / positions / math.log(2), positions, round=3)

@@ -90,7 +90,12 @@ def test_sentences_that_cannot_fit_are_counted_and_warned_of_once(
 
 @pytest.mark.parametrize(
     ("name", "options", "remedy"),
-    [("nat_ctc", {}, "--arch ctc"), ("nat_cross_entropy", CTC, "nat_ctc"), ("nat_axe", CTC, "nat_ctc")],
+    [
+        ("nat_ctc", {}, "--arch ctc"),
+        ("nat_cross_entropy", CTC, "nat_ctc"),
+        ("nat_axe", CTC, "nat_ctc"),
+        ("nat_oaxe", CTC, "nat_ctc"),
+    ],
 )
 def test_a_criterion_refuses_another_ones_canvas(name: str, options: dict[str, Any], remedy: str) -> None:
     task = helpers.task()

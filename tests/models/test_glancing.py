@@ -233,7 +233,7 @@ def test_learns_a_handful_of_pairs_and_reveals_ever_less(name: str, options: dic
     sample = helpers.batch(data)
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
     logs = []
-    for update in range(200):
+    for update in range(150):
         model.set_num_updates(update)
         loss, size, log = criterion(model, sample)
         optimizer.zero_grad()
