@@ -117,7 +117,7 @@ def test_a_method_trains_and_decodes(tiny_data: Path, tmp_path: Path, method: st
     logged = set(logs[-1])
     assert all(names <= logged for part, names in expected.items() if part in method.split("_"))
     generator = task.build_generator([model], cfg.generation)
-    special = set(generator.dropped.tolist())
+    special = generator.symbols_to_strip_from_output
     translated = []
     for batch in batches_of(task, "test"):
         hypotheses = task.inference_step(generator, [model], batch)
