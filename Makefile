@@ -3,7 +3,8 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test slow-test lint format clean benchmark-alignments benchmark-scaling benchmark-training-step benchmark-latency
+.PHONY: help setup demo test slow-test lint format clean
+.PHONY: benchmark-alignments benchmark-scaling benchmark-training-step benchmark-latency benchmark-export
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +37,9 @@ benchmark-training-step: setup ## a whole step of transformer-base, AXE against 
 
 benchmark-latency: setup ## one pass against autoregressive translation, random weights in the shapes of transformer-base
 	$(BIN)/python benchmarks/latency.py
+
+benchmark-export: setup ## exported one-pass models (ONNX Runtime, int8) against torch
+	$(BIN)/python benchmarks/export.py
 
 format: setup ## let ruff rewrite the code
 	$(BIN)/ruff check --fix

@@ -92,6 +92,8 @@ setup(
     extras_require={
         "fairseq": ["fairseq-fixed==0.12.3.1"],
         "ja": ["sacrebleu[ja]"],
+        # exporting one-pass models; onnxruntime alone translates with them
+        "onnx": ["onnx", "onnxruntime", "onnxscript"],
         "lm": ["flashlight-text"],  # beam search for CTC, and KenLM's querying code
         "plots": ["matplotlib"],
         # triton: its interpreter and its compiler test the CUDA kernels where there is no GPU

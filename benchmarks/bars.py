@@ -30,6 +30,8 @@ LATENCY: dict[str, dict[str, float]] = {
     "one pass, m = n": {"l1": 9.0, "lmax": 1.0},
     "CTC, s = 3": {"l1": 6.0},
 }
+# at least so many times as fast as the model in torch: its int8 form in ONNX Runtime, one thread
+EXPORT = 1.8
 
 
 def verdict(values: Sequence[float], bar: Optional[float]) -> str:

@@ -18,6 +18,7 @@ from fairseq import utils
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY, MODEL_DATACLASS_REGISTRY
 from fairseq.sequence_generator import SequenceGenerator
 from omegaconf import OmegaConf
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 import nat_plugin
 
@@ -28,6 +29,14 @@ from nat_plugin.decoding.generator import NatGenerator
 from nat_plugin.decoding.options import DecodingOptions
 
 Sample = dict[str, Any]
+
+
+def _attention_flop(query: Any, key: Any, value: Any, *unused: Any, **none: Any) -> int:
+    return int(sdpa_flop_count(query, key, value))
+
+
+# torch's counter knows this product on GPUs only
+_ATTENTION_ON_CPU = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flop}
 _MOST_POSITIONS = 1024
 
 
@@ -99,7 +108,7 @@ class RandomSystem:
     """A model and its generator; see :class:`scripts.lib.latency.translator.Translates`."""
 
     def __init__(self, title: str, task: Task, model: Any, generator: Any) -> None:
-        self.title, self._task, self._model, self._generator = title, task, model, generator
+        self.title, self.task, self.model, self.generator = title, task, model, generator
         self.longest = 1
         if task.fp16:
             model.half()
@@ -107,26 +116,33 @@ class RandomSystem:
     @contextmanager
     def loaded(self) -> Iterator[RandomSystem]:
         """The model on its device, and off it again."""
-        self._model.to(self._task.device)
+        self.model.to(self.task.device)
         try:
             yield self
         finally:
-            self._model.to("cpu")
+            self.model.to("cpu")
 
     @property
     def parameters(self) -> int:
         """Numbers in the model."""
-        return sum(parameter.numel() for parameter in self._model.parameters())
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def gflop(self) -> float:
+        """Floating-point operations of the matrix products for one sentence, 10⁹; a multiplication and an addition are
+        two."""
+        with FlopCounterMode(display=False, custom_mapping=_ATTENTION_ON_CPU) as counter:
+            self.translate(self.task.sample(torch.tensor([0])))
+        return float(counter.get_total_flops()) / 1e9
 
     def translate(self, sample: Sample) -> list[list[int]]:
         """The best translation of each sentence, as token ids in main memory."""
-        on_device = utils.move_to_cuda(sample) if self._task.device == "cuda" else sample
-        found = self._generator.generate([self._model], on_device)
+        on_device = utils.move_to_cuda(sample) if self.task.device == "cuda" else sample
+        found = self.generator.generate([self.model], on_device)
         return [nbest[0]["tokens"].tolist() for nbest in found]
 
     def batches(self, size: int) -> list[Sample]:
         """All sentences, ``size`` of them a batch."""
-        return [self._task.sample(ids) for ids in torch.arange(self._task.sentences).split(size)]
+        return [self.task.sample(ids) for ids in torch.arange(self.task.sentences).split(size)]
 
 
 def autoregressive(task: Task, width: Width, beam: int, layers: Optional[tuple[int, int]] = None) -> RandomSystem:

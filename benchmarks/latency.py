@@ -151,7 +151,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "repeats": options.repeats,
         "sentences": options.sentences,
         "systems": [
-            {"system": system.title, "parameters": system.parameters, "bars": bars.LATENCY.get(system.title, {})}
+            {
+                "system": system.title,
+                "parameters": system.parameters,
+                "gflop": system.gflop(),
+                "bars": bars.LATENCY.get(system.title, {}),
+            }
             for system in systems
         ],
     }

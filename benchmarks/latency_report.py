@@ -14,7 +14,8 @@ def render(results: Results) -> str:
     """Everything as Markdown; nothing in it that is not in ``results``."""
     about = (
         f"Random weights, V = {results['vocabulary']}, sources and translations of {results['length']} tokens, "
-        f"{results['dtype']}, {results['repeats']} repeats; medians, quartiles in brackets. "
+        f"{results['dtype']}, {results['repeats']} repeats; medians, quartiles in brackets; GFLOP: "
+        "floating-point operations of a sentence's matrix products, 10⁹. "
         f"{describe_in_words(results)}; load average {results['machine']['load_average']:.1f}. `{results['command']}`"
     )
     parts = [about]
@@ -40,6 +41,7 @@ def _table(results: Results, part: str) -> str:
         body.append(
             [
                 row["system"],
+                f"{row['gflop']:.2f}",
                 _with_quartiles(found["ms"], found["ms_quartiles"], 1),
                 _with_quartiles(faster, found["speedup_quartiles"], 2),
                 *([found["batch"]] if part == "lmax" else []),
@@ -47,7 +49,7 @@ def _table(results: Results, part: str) -> str:
                 "" if bar is None else ("meets" if faster >= bar else "misses"),
             ]
         )
-    headers = ["", "ms", "times as fast", *(["batch"] if part == "lmax" else []), "bar", ""]
+    headers = ["", "GFLOP", "ms", "times as fast", *(["batch"] if part == "lmax" else []), "bar", ""]
     return markdown(body, headers, left=1)
 
 

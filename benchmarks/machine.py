@@ -16,8 +16,8 @@ from scripts.lib.machine import cores
 _PACKAGES = ("fairseq-fixed", "fairseq", "numpy", "scipy")
 
 
-def describe_machine(device: str) -> dict[str, Any]:
-    """CPU or GPU, cores, memory, and the versions of what runs."""
+def describe_machine(device: str, packages: Sequence[str] = ()) -> dict[str, Any]:
+    """CPU or GPU, cores, memory, and the versions of what runs, ``packages`` among it."""
     found = {
         "cpu": _cpu_model(),
         "cores": cores(),
@@ -25,7 +25,7 @@ def describe_machine(device: str) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}, {' '.join(platform.libc_ver())}",
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "load_average": os.getloadavg()[0],
-        "versions": versions(("triton",) if device == "cuda" else ()),
+        "versions": versions((*packages, *(("triton",) if device == "cuda" else ()))),
     }
     if device == "cuda":
         found["gpu"] = torch.cuda.get_device_name()

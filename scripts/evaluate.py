@@ -73,7 +73,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parsed = parser.parse_args(arguments)
     _check_combination(parsed)
     parsed.split = parsed.split or "test"
-    parsed.overrides = _parse_overrides(parsed.overrides)
+    parsed.overrides = parse_overrides(parsed.overrides)
     return parsed
 
 
@@ -110,7 +110,12 @@ def _refuse(flags: dict[str, Any], why: str) -> None:
             raise UserError(f"{flag} {why}.")
 
 
-def _parse_overrides(pairs: Sequence[str]) -> dict[str, Any]:
+def parse_overrides(pairs: Sequence[str]) -> dict[str, Any]:
+    """What --set says.
+
+    Raises:
+        UserError: a pair is no key=value, or its value cannot be read.
+    """
     overrides: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

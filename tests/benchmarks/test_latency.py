@@ -29,16 +29,28 @@ def test_the_autoregressive_model_says_exactly_so_many_tokens(beam: int) -> None
 def test_the_canvas_has_exactly_so_many_slots(scale: float, slots: int, monkeypatch: pytest.MonkeyPatch) -> None:
     system = one_pass(TASK, WIDTH, scale)
     seen: list[torch.Size] = []
-    fill = system._model.fill_slots
+    fill = system.model.fill_slots
 
     def watched(canvas: torch.Tensor, *others: Any) -> Any:
         seen.append(canvas.shape)
         return fill(canvas, *others)
 
-    monkeypatch.setattr(system._model, "fill_slots", watched)
+    monkeypatch.setattr(system.model, "fill_slots", watched)
     [whole] = system.batches(5)
     assert len(system.translate(whole)) == 5
     assert seen == [(5, slots)]
+
+
+def test_counts_the_arithmetic_of_a_sentence() -> None:
+    wide, layers, vocabulary, slots, source = 16, 1, 60, 21, 8
+    per_encoder_token = 2 * (4 * wide * wide + 2 * wide * 32)
+    # self-attention's projections, two of the encoder attention's four, and the feed-forward layer
+    per_slot = 2 * (4 * wide * wide + 2 * wide * wide + 2 * wide * 32)
+    linear = source * per_encoder_token + (slots + 1) * per_slot + source * 2 * 2 * wide * wide
+    output = 2 * slots * wide * vocabulary
+    attention = 2 * 2 * wide * (source * source + (slots + 1) * (slots + 1) + (slots + 1) * source)
+    expected = layers * (linear + attention) + output
+    assert one_pass(TASK, WIDTH, 3.0).gflop() == pytest.approx(expected / 1e9)
 
 
 def test_sentences_differ_and_hold_words_only() -> None:

@@ -91,8 +91,8 @@ class Translator:
                 model.half()
             model.to(device)
             model.prepare_for_inference_(cfg)
-        self._generator = self.task.build_generator(self.models, cfg.generation, extra_gen_cls_kwargs={})
-        self.words = OutputWords(self.task.target_dictionary, cfg.common_eval.post_process, self._generator)
+        self.generator = self.task.build_generator(self.models, cfg.generation, extra_gen_cls_kwargs={})
+        self.words = OutputWords(self.task.target_dictionary, cfg.common_eval.post_process, self.generator)
 
     @classmethod
     def load(cls, evaluation: Evaluation, device: str) -> Translator:
@@ -134,7 +134,7 @@ class Translator:
         from fairseq import utils
 
         on_device = utils.move_to_cuda(sample) if self._device == "cuda" else sample
-        return self.task.inference_step(self._generator, self.models, on_device)
+        return self.task.inference_step(self.generator, self.models, on_device)
 
     def mean_passes(self, samples: Sequence[Sample]) -> float | None:
         """Decoder passes a sentence; None for an autoregressive model, which has one a token."""
@@ -165,7 +165,7 @@ class Translator:
 
     def close(self) -> None:
         """End what the generator may have started, such as worker processes."""
-        end = getattr(self._generator, "close", None)
+        end = getattr(self.generator, "close", None)
         if end is not None:
             end()
 
