@@ -66,6 +66,8 @@ class Checkout:
         (self.root / "scripts").mkdir(parents=True)
         for name in ("constraints.txt", "setup.py", "scripts/setup_env.sh"):
             shutil.copy(ROOT / name, self.root / name)
+        sources = Path("nat_plugin/alignments/csrc")
+        shutil.copytree(ROOT / sources, self.root / sources)
         self.python = folder / "python3.11"
         self.python.write_text(FAKE_PYTHON.format(calls=self.calls_file, python=sys.executable), encoding="utf-8")
         self.python.chmod(0o755)
@@ -93,6 +95,7 @@ class Checkout:
         process = self.start(FAKE_HANG=step)
         deadline = time.monotonic() + PATIENCE
         while not self.hanging.exists():
+            assert process.poll() is None, f"ended before the step: {process.communicate()[0]}"
             assert time.monotonic() < deadline, "the step was never reached"
             time.sleep(0.02)
         return process
