@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Exported one-pass models against the same models in torch: one sentence at a time, random weights, transformer-base.
+"""Exported one-pass models against the same models in torch, with random weights in the shapes of transformer-base.
 
     benchmarks/export.py                         (or: make benchmark-export)
     benchmarks/export.py --quick                 a tiny model, seconds: only to see that it runs
 
 Each model is written as ONNX in single precision and with weights of 8 bits (nat_plugin.serving), and the three take
-turns. Figures and the bar are saved in results/benchmark_export.json.
+turns: one sentence alone (L1), and in batches as large as is fastest (Lmax), there beside an autoregressive model of 12
+encoder layers and one decoder layer at beam 1. Figures and the bar are saved in results/benchmark_export.json.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Optional
 
 if not __package__:  # run as a file: make the repository importable
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -24,8 +27,9 @@ import torch
 
 from benchmarks import bars
 from benchmarks.clock import add_clock, check_clock
-from benchmarks.inference import BASE, RandomSystem, Task, Width, one_pass
+from benchmarks.inference import BASE, RandomSystem, Task, Width, autoregressive, one_pass
 from benchmarks.machine import describe_in_words, describe_machine
+from benchmarks.memory import available
 from benchmarks.pivot import markdown, replace_block
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
@@ -33,14 +37,15 @@ from nat_plugin.serving.onnx_export import check_installed
 from scripts.lib.cli import run_main, shell
 from scripts.lib.exporting import PACKAGES, OnnxSystem, load_forms, write_forms
 from scripts.lib.latency.one_by_one import measure_one_by_one, warm_up
-from scripts.lib.latency.rows import one_by_one_figures
+from scripts.lib.latency.rows import one_by_one_figures, throughput_figures
+from scripts.lib.latency.throughput import measure_throughput
 from scripts.lib.latency.translator import Translates
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTPUT = ROOT / "results" / "benchmark_export.json"
 TINY = Width(32, 64, 2, 1)
 RATIOS = (0.0, 3.0)
-_TITLES = {"torch": "torch", "fp32": "ONNX Runtime", "int8": "ONNX Runtime, int8"}
+_TITLES = {"fp32": "ONNX Runtime", "int8": "ONNX Runtime, int8"}
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -55,8 +60,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     parser.add_argument("--vocabulary", type=int, default=32000, metavar="V", help="default: 32000")
     parser.add_argument("--length", type=int, default=25, help="tokens of sources (default: 25)")
-    parser.add_argument("--repeats", type=int, default=9, help="of each form (default: 9)")
-    parser.add_argument("--block", type=int, default=5, help="sentences in a repeat (default: 5)")
+    parser.add_argument("--repeats", type=int, default=7, help="of each form (default: 7)")
+    parser.add_argument("--block", type=int, default=5, help="L1: sentences in a repeat (default: 5)")
+    parser.add_argument("--sentences", type=int, default=64, help="Lmax: sentences in a repeat (default: 64)")
     parser.add_argument("--threads", type=int, default=1, help="default: 1")
     add_clock(parser)
     parser.add_argument("--quick", action="store_true", help="a tiny model; saved only with --output")
@@ -65,11 +71,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     options = parser.parse_args(arguments)
     options.device = "cpu"
     if options.quick:
-        options.vocabulary, options.length, options.repeats, options.block = 60, 6, min(options.repeats, 2), 2
+        options.vocabulary, options.length, options.repeats = 60, 6, min(options.repeats, 2)
+        options.block, options.sentences = 2, 8
     elif options.output is None:
         options.output = OUTPUT
-    if min(options.length, options.repeats, options.block, options.threads) < 1:
-        raise UserError("--length, --repeats, --block and --threads must be at least 1.")
+    if min(options.length, options.repeats, options.block, options.sentences, options.threads) < 1:
+        raise UserError("--length, --repeats, --block, --sentences and --threads must be at least 1.")
     return options
 
 
@@ -78,18 +85,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check_clock(options)
     check_installed()
     torch.set_num_threads(options.threads)
-    task = Task(options.vocabulary, options.length, options.block)
-    models = [one_pass(task, TINY if options.quick else BASE, scale) for scale in RATIOS]
-    results: dict[str, Any] = {
-        "command": shell(["benchmarks/export.py", *(sys.argv[1:] if arguments is None else arguments)]),
-        "machine": describe_machine("cpu", PACKAGES),
-        "threads": options.threads,
-        "clock": options.clock,
-        "vocabulary": options.vocabulary,
-        "length": options.length,
-        "repeats": options.repeats,
-        "models": [measure(model, options) for model in models],
-    }
+    width = TINY if options.quick else BASE
+    task = Task(options.vocabulary, options.length, options.sentences)
+    deep = autoregressive(task, width, beam=1, layers=(2 * width.layers, 1))
+    baseline = Form(deep.title, deep, None)
+    with tempfile.TemporaryDirectory(prefix="export.") as place:
+        models = [forms_of(one_pass(task, width, scale), Path(place) / str(scale), options.threads) for scale in RATIOS]
+        results: dict[str, Any] = {
+            "command": shell(["benchmarks/export.py", *(sys.argv[1:] if arguments is None else arguments)]),
+            "machine": describe_machine("cpu", PACKAGES),
+            **{name: getattr(options, name) for name in ("threads", "clock", "vocabulary", "length", "repeats")},
+            "sentences": options.sentences,
+            "l1": [row for forms in models for row in measure_l1(forms, options)],
+            "lmax": measure_lmax(
+                [Form(deep.title, deep, None), *(form for forms in models for form in forms)], options
+            ),
+        }
     if options.output:
         write_json(options.output, results)
     print("\n" + render(results))
@@ -100,51 +111,111 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"the table is in {options.docs}")
 
 
-def measure(system: RandomSystem, options: argparse.Namespace) -> dict[str, Any]:
-    """One model in its three forms."""
+class Form(NamedTuple):
+    """One form of a model.
+
+    Attributes:
+        title: with the model's.
+        system: what translates.
+        bytes: of its file; None for torch.
+        bar: times as fast as torch for one sentence.
+    """
+
+    title: str
+    system: Translates
+    bytes: Optional[int]
+    bar: Optional[float] = None
+
+
+def forms_of(system: RandomSystem, folder: Path, threads: int) -> list[Form]:
+    """A model in torch, and its exported forms, which are written to ``folder``."""
     dictionary = system.task.dictionary
-    with tempfile.TemporaryDirectory(prefix="export.") as place:
-        folder = Path(place)
-        write_forms(system.model, dictionary, dictionary, system.generator.options, folder, reduce_range=False)
-        forms = load_forms(folder, options.threads)
-        systems: list[Translates] = [system, *(OnnxSystem(form, dictionary.pad()) for form in forms.values())]
-        sentences = [system.batches(1)] * len(systems)
-        warm_up(systems, sentences, 2)
-        found = measure_one_by_one(
-            systems, sentences, repeats=options.repeats, block=options.block, device="cpu", clock=check_clock(options)
-        )
-        same = [one.translations == found[0].translations for one in found]
-        sizes = [None, *(form.path.stat().st_size for form in forms.values())]
-    rows = [
-        {"form": name, "bytes": size, "same_tokens": equal, **one_by_one_figures(one, found[0])}
-        for name, size, equal, one in zip(("torch", *forms), sizes, same, found, strict=True)
+    write_forms(system.model, dictionary, dictionary, system.generator.options, folder, reduce_range=False)
+    made = [Form(f"{system.title}: torch", system, None)]
+    for name, translator in load_forms(folder, threads).items():
+        onnx = OnnxSystem(translator, dictionary.pad(), system)
+        bar = bars.EXPORT if name == "int8" else None
+        made.append(Form(f"{system.title}: {_TITLES[name]}", onnx, translator.path.stat().st_size, bar))
+    return made
+
+
+def measure_l1(forms: Sequence[Form], options: argparse.Namespace) -> list[dict[str, Any]]:
+    """One sentence at a time, every form against the first."""
+    systems = [form.system for form in forms]
+    sentences = [systems[0].batches(1)[: options.block]] * len(systems)
+    warm_up(systems, sentences, 2)
+    found = measure_one_by_one(
+        systems,
+        sentences,
+        repeats=options.repeats,
+        block=options.block,
+        device="cpu",
+        clock=check_clock(options),
+    )
+    return [
+        {
+            "title": form.title,
+            "bytes": form.bytes,
+            "bar": form.bar,
+            "same_tokens": one.translations == found[0].translations,
+            **one_by_one_figures(one, found[0]),
+        }
+        for form, one in zip(forms, found, strict=True)
     ]
-    return {"system": system.title, "parameters": system.parameters, "bar": bars.EXPORT, "forms": rows}
+
+
+def measure_lmax(forms: Sequence[Form], options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Large batches, every form against the first."""
+    free = available()
+    found = measure_throughput(
+        [partial(_as_it_is, form.system) for form in forms],
+        repeats=options.repeats,
+        device="cpu",
+        smallest=min(8, options.sentences),
+        most_bytes=None if free is None else free // 2,
+        clock=check_clock(options),
+        tell=lambda text: print(text, file=sys.stderr, flush=True),
+    )
+    return [
+        {"title": form.title, **throughput_figures(one, found[0]), "batch": f"{one.size} sentences"}
+        for form, one in zip(forms, found, strict=True)
+    ]
+
+
+def _as_it_is(system: Translates) -> AbstractContextManager[Translates]:
+    return nullcontext(system)
 
 
 def render(results: dict[str, Any]) -> str:
-    """The table as Markdown; nothing in it that is not in ``results``."""
-    body = []
-    for model in results["models"]:
-        for row in model["forms"]:
-            has_bar = row["form"] == "int8"
-            low, high = row["speedup_quartiles"]
-            body.append(
-                [
-                    f"{model['system']}: {_TITLES[row['form']]}",
-                    f"{row['ms']:.1f} [{row['ms_quartiles'][0]:.1f}, {row['ms_quartiles'][1]:.1f}]",
-                    f"{row['speedup']:.2f} [{low:.2f}, {high:.2f}]",
-                    f"{(row['bytes'] or 4 * model['parameters']) / 2**20:.0f}",
-                    f"≥ {model['bar']:g}" if has_bar else "–",
-                    ("meets" if row["speedup"] >= model["bar"] else "misses") if has_bar else "",
-                ]
-            )
-    table = markdown(body, ["", "ms", "times as fast as torch", "MiB", "bar", ""], left=1)
+    """The tables as Markdown; nothing in them that is not in ``results``."""
+    single = [
+        [
+            *_times(row),
+            "–" if row["bytes"] is None else f"{row['bytes'] / 2**20:.0f}",
+            "–" if row["bar"] is None else f"≥ {row['bar']:g}",
+            "" if row["bar"] is None else ("meets" if row["speedup"] >= row["bar"] else "misses"),
+        ]
+        for row in results["l1"]
+    ]
+    batches = [[*_times(row), row["batch"]] for row in results["lmax"]]
     return (
-        f"One sentence alone, random weights, V = {results['vocabulary']}, sources of {results['length']} tokens, "
-        f"{results['repeats']} repeats; medians, quartiles in brackets. {describe_in_words(results)}; load average "
-        f"{results['machine']['load_average']:.1f}. `{results['command']}`\n\n{table}"
+        f"Random weights, V = {results['vocabulary']}, sources of {results['length']} tokens, {results['repeats']} "
+        f"repeats; medians, quartiles in brackets. {describe_in_words(results)}; load average "
+        f"{results['machine']['load_average']:.1f}. `{results['command']}`\n\n"
+        "**L1, CPU: one sentence alone**, times as fast as the same model in torch:\n\n"
+        f"{markdown(single, ['', 'ms', 'times as fast', 'MiB', 'bar', ''], left=1)}\n\n"
+        "**Lmax, CPU: a sentence in large batches**, times as fast as 12 encoder layers and 1 decoder layer, beam 1, "
+        f"in torch:\n\n{markdown(batches, ['', 'ms', 'times as fast', 'batch'], left=1)}"
     )
+
+
+def _times(row: dict[str, Any]) -> list[str]:
+    times, faster = row["ms_quartiles"], row["speedup_quartiles"]
+    return [
+        row["title"],
+        f"{row['ms']:.1f} [{times[0]:.1f}, {times[1]:.1f}]",
+        f"{row['speedup']:.2f} [{faster[0]:.2f}, {faster[1]:.2f}]",
+    ]
 
 
 if __name__ == "__main__":

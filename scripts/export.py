@@ -156,7 +156,7 @@ def measure(translator: Translator, folder: Path, options: argparse.Namespace) -
     """The time of one sentence with each form, and with the model in torch, in turn."""
     pad = translator.task.source_dictionary.pad()
     forms = load_forms(folder, options.threads)
-    systems: list[Translates] = [translator, *(OnnxSystem(form, pad) for form in forms.values())]
+    systems: list[Translates] = [translator, *(OnnxSystem(form, pad, translator) for form in forms.values())]
     sentences = [translator.sentences()[: options.sentences]] * len(systems)
     warm_up(systems, sentences, 10)
     found = measure_one_by_one(systems, sentences, repeats=options.repeats, block=len(sentences[0]), device="cpu")

@@ -16,7 +16,7 @@ from nat_plugin.serving.graph import EXPORTABLE, OnePassGraph
 from nat_plugin.serving.onnx_export import export_onnx, quantise
 from nat_plugin.serving.runtime import DESCRIPTION, FP32, INT8, SYMBOLS, OnnxTranslator, Translation
 from scripts.lib.generation import Hypothesis
-from scripts.lib.latency.translator import Sample, Translator
+from scripts.lib.latency.translator import Sample, Translates, Translator
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 _EXAMPLE = (2, 9)  # sentences and tokens that the graph is traced with
@@ -93,23 +93,34 @@ def remove_export(folder: Path) -> None:
 
 
 class OnnxSystem:
-    """An exported model as :class:`scripts.lib.latency.translator.Translates`."""
+    """An exported model as :class:`scripts.lib.latency.translator.Translates`.
 
-    def __init__(self, translator: OnnxTranslator, pad: int) -> None:
-        self._translator, self._pad = translator, pad
-        self.longest = 1
+    Args:
+        pad: id of padding.
+        of: what was exported, with the same sentences.
+    """
+
+    def __init__(self, translator: OnnxTranslator, pad: int, of: Translates) -> None:
+        self._translator, self._pad, self._of = translator, pad, of
+
+    @property
+    def longest(self) -> int:
+        """The size of a batch of the longest sentence alone."""
+        return self._of.longest
 
     def translate(self, sample: Sample) -> list[list[int]]:
         """The translation of each sentence, as token ids."""
-        return [one.tokens for one in self._translator.translate_ids(self._sources(sample))]
+        return [one.tokens for one in self._translator.translate_ids(source_ids(sample, self._pad))]
 
     def batches(self, size: int) -> list[Sample]:
-        """It has no sentences of its own."""
-        raise NotImplementedError
+        """All sentences in batches of this size."""
+        return self._of.batches(size)
 
-    def _sources(self, sample: Sample) -> list[list[int]]:
-        rows: list[list[int]] = sample["net_input"]["src_tokens"].tolist()
-        return [[token for token in row if token != self._pad][:-1] for row in rows]
+
+def source_ids(sample: Sample, pad: int) -> list[list[int]]:
+    """The sentences of a batch without padding and end markers."""
+    rows: list[list[int]] = sample["net_input"]["src_tokens"].tolist()
+    return [[token for token in row if token != pad][:-1] for row in rows]
 
 
 def translate_all(translator: OnnxTranslator, sentences: Sequence[Sample], pad: int) -> list[Translation]:
@@ -118,7 +129,7 @@ def translate_all(translator: OnnxTranslator, sentences: Sequence[Sample], pad: 
     Args:
         sentences: one a sample.
     """
-    sources = [OnnxSystem(translator, pad)._sources(sample)[0] for sample in sentences]
+    sources = [source_ids(sample, pad)[0] for sample in sentences]
     return [one for chunk in _chunks(sources) for one in translator.translate_ids(chunk)]
 
 

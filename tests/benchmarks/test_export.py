@@ -17,17 +17,21 @@ def test_quick_run_saves_three_forms(tmp_path: Path, capsys: pytest.CaptureFixtu
     output = tmp_path / "export.json"
     export.main(["--quick", "--clock", "cpu", "--output", str(output)])
     results = json.loads(output.read_text(encoding="utf-8"))
-    assert [model["system"] for model in results["models"]] == ["one pass, m = n", "CTC, s = 3"]
-    for model in results["models"]:
-        torch_form, single, rounded = model["forms"]
-        assert (torch_form["form"], single["form"], rounded["form"]) == ("torch", "fp32", "int8")
-        assert torch_form["speedup"] == 1.0
+    kinds = ["torch", "ONNX Runtime", "ONNX Runtime, int8"]
+    titles = [f"{model}: {kind}" for model in ("one pass, m = n", "CTC, s = 3") for kind in kinds]
+    assert [row["title"] for row in results["l1"]] == titles
+    assert [row["title"] for row in results["lmax"]] == ["autoregressive 2-1, beam 1", *titles]
+    for first in (0, 3):
+        in_torch, single, rounded = results["l1"][first : first + 3]
+        assert in_torch["speedup"] == 1.0
         assert single["same_tokens"]
+        assert (in_torch["bytes"], single["bar"], rounded["bar"]) == (None, None, 1.8)
         assert rounded["bytes"] != single["bytes"]
-    shown = capsys.readouterr().out
-    verdicts = ["meets" if model["forms"][2]["speedup"] >= 1.8 else "misses" for model in results["models"]]
-    lines = [line for line in shown.splitlines() if line.startswith("|") and "int8" in line]
+    alone, _, batches = capsys.readouterr().out.partition("**Lmax")
+    verdicts = ["meets" if row["speedup"] >= 1.8 else "misses" for row in results["l1"] if row["bar"]]
+    lines = [line for line in alone.splitlines() if line.startswith("|") and "int8" in line]
     assert [line.rstrip(" |").split()[-1] for line in lines] == verdicts
+    assert all(title in batches for title in titles)
 
 
 def test_refuses_numbers_out_of_range() -> None:
