@@ -97,9 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             **{name: getattr(options, name) for name in ("threads", "clock", "vocabulary", "length", "repeats")},
             "sentences": options.sentences,
             "l1": [row for forms in models for row in measure_l1(forms, options)],
-            "lmax": measure_lmax(
-                [Form(deep.title, deep, None), *(form for forms in models for form in forms)], options
-            ),
+            "lmax": measure_lmax([baseline, *(form for forms in models for form in forms)], options),
         }
     if options.output:
         write_json(options.output, results)

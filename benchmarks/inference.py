@@ -6,6 +6,7 @@ canvas of the other is given: then a comparison of speed needs no training.
 
 from __future__ import annotations
 
+import math
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,8 +36,15 @@ def _attention_flop(query: Any, key: Any, value: Any, *unused: Any, **none: Any)
     return int(sdpa_flop_count(query, key, value))
 
 
-# torch's counter knows this product on GPUs only
-_ATTENTION_ON_CPU = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flop}
+def _packed_flop(states: Any, *unused: Any, out_shape: Any, **none: Any) -> int:
+    return 2 * math.prod(states) * int(out_shape[-1])
+
+
+# torch's counter knows these products on GPUs only, or not at all
+_ON_CPU = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flop,
+    torch.ops.mkldnn._linear_pointwise: _packed_flop,
+}
 _MOST_POSITIONS = 1024
 
 
@@ -105,13 +113,22 @@ class Task:
 
 
 class RandomSystem:
-    """A model and its generator; see :class:`scripts.lib.latency.translator.Translates`."""
+    """A model and its generator; see :class:`scripts.lib.latency.translator.Translates`.
 
-    def __init__(self, title: str, task: Task, model: Any, generator: Any) -> None:
+    Args:
+        cfg: what the model is prepared for translation with, as it is by fairseq-generate: on its device, in its
+            precision.
+    """
+
+    def __init__(self, title: str, task: Task, model: Any, generator: Any, cfg: Any = None) -> None:
         self.title, self.task, self.model, self.generator = title, task, model, generator
         self.longest = 1
+        self.parameters = sum(parameter.numel() for parameter in model.parameters())
+        """Numbers in the model."""
         if task.fp16:
             model.half()
+        model.to(task.device).prepare_for_inference_(cfg)
+        model.to("cpu")
 
     @contextmanager
     def loaded(self) -> Iterator[RandomSystem]:
@@ -122,15 +139,10 @@ class RandomSystem:
         finally:
             self.model.to("cpu")
 
-    @property
-    def parameters(self) -> int:
-        """Numbers in the model."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
-
     def gflop(self) -> float:
         """Floating-point operations of the matrix products for one sentence, 10⁹; a multiplication and an addition are
         two."""
-        with FlopCounterMode(display=False, custom_mapping=_ATTENTION_ON_CPU) as counter:
+        with FlopCounterMode(display=False, custom_mapping=_ON_CPU) as counter:
             self.translate(self.task.sample(torch.tensor([0])))
         return float(counter.get_total_flops()) / 1e9
 
@@ -160,12 +172,12 @@ def autoregressive(task: Task, width: Width, beam: int, layers: Optional[tuple[i
     fairseq_task = Namespace(source_dictionary=dictionary, target_dictionary=dictionary)
     model = ARCH_MODEL_REGISTRY["transformer"].build_model(arguments, fairseq_task).eval()
     search = {"beam": beam, "print_alignment": None, "no_beamable_mm": False}
-    model.prepare_for_inference_(OmegaConf.create({"generation": search}))
     generator = SequenceGenerator(
         [model], dictionary, beam_size=beam, max_len_a=0, max_len_b=task.length, min_len=task.length
     )
     shape = "" if layers is None else f" {encoder_layers}-{decoder_layers}"
-    return RandomSystem(f"autoregressive{shape}, beam {beam}", task, model, generator)
+    cfg = OmegaConf.create({"generation": search})
+    return RandomSystem(f"autoregressive{shape}, beam {beam}", task, model, generator, cfg)
 
 
 def one_pass(task: Task, width: Width, upsample_scale: float = 0.0) -> RandomSystem:
@@ -191,7 +203,6 @@ def one_pass(task: Task, width: Width, upsample_scale: float = 0.0) -> RandomSys
     model = ARCH_MODEL_REGISTRY[preset].build_model(config, fairseq_task).eval()
     if not upsample_scale:
         _predict_the_sources_length(model)
-    model.prepare_for_inference_(None)
     title = f"CTC, s = {upsample_scale:g}" if upsample_scale else "one pass, m = n"
     return RandomSystem(title, task, model, NatGenerator(dictionary, DecodingOptions()))
 

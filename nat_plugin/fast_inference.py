@@ -84,7 +84,7 @@ class InferenceAttention(nn.Module):
 
 
 class PackedLinear(nn.Module):
-    """A linear layer whose weights lie as oneDNN multiplies them."""
+    """A linear layer whose weights lie as oneDNN multiplies them; a copy of it is an ordinary layer again."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
@@ -94,6 +94,11 @@ class PackedLinear(nn.Module):
     def forward(self, states: Tensor) -> Tensor:
         product: Tensor = torch.ops.mkldnn._linear_pointwise(states, self._weight, self._bias, "none", [], "")
         return product
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> nn.Linear:
+        """The layer that was packed: an export, for one, can make nothing of packed weights."""
+        weight = self._weight.to_dense()
+        return _linear(weight, None if self._bias is None else self._bias.clone())
 
 
 def _is_plain(attention: Any) -> bool:
@@ -108,10 +113,15 @@ def _is_plain(attention: Any) -> bool:
 
 def _joined(*linears: nn.Linear) -> nn.Linear:
     """One layer that computes all of them."""
-    joined = nn.Linear(linears[0].in_features, sum(linear.out_features for linear in linears), device="meta")
-    joined.weight = nn.Parameter(torch.cat([linear.weight for linear in linears]), requires_grad=False)
-    joined.bias = nn.Parameter(torch.cat([linear.bias for linear in linears]), requires_grad=False)
-    return joined
+    return _linear(torch.cat([linear.weight for linear in linears]), torch.cat([linear.bias for linear in linears]))
+
+
+def _linear(weight: Tensor, bias: Optional[Tensor]) -> nn.Linear:
+    made = nn.Linear(weight.size(1), weight.size(0), bias=bias is not None, device="meta")
+    made.weight = nn.Parameter(weight, requires_grad=False)
+    if bias is not None:
+        made.bias = nn.Parameter(bias, requires_grad=False)
+    return made
 
 
 def _can_pack(side: nn.Module) -> bool:

@@ -96,3 +96,12 @@ def test_a_torch_without_these_operators_is_no_obstacle(monkeypatch: pytest.Monk
     model = helpers.model(task)
     model.prepare_for_inference_(None)
     assert PackedLinear not in kinds(model)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_copy_of_packed_weights_is_the_layer_that_was_packed(bias: bool) -> None:
+    layer = torch.nn.Linear(24, 40, bias=bias)
+    copied = copy.deepcopy(PackedLinear(layer))
+    assert type(copied) is torch.nn.Linear
+    assert torch.equal(copied.weight, layer.weight)
+    assert copied.bias is None if layer.bias is None else torch.equal(copied.bias, layer.bias)

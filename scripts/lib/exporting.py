@@ -62,7 +62,7 @@ def write_forms(
     quantise(folder / FP32, folder / INT8, reduce_range=reduce_range)
     rows = {
         "source": model.encoder.embed_tokens.weight.size(0),
-        "target": model.decoder.output_projection.weight.size(0),
+        "target": model.decoder.embed_tokens.weight.size(0),
     }
     for side, dictionary in (("source", source), ("target", target)):
         with atomic_write(folder / SYMBOLS[side]) as handle:

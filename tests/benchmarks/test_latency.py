@@ -49,7 +49,8 @@ def test_counts_the_arithmetic_of_a_sentence() -> None:
     linear = source * per_encoder_token + (slots + 1) * per_slot + source * 2 * 2 * wide * wide
     output = 2 * slots * wide * vocabulary
     attention = 2 * 2 * wide * (source * source + (slots + 1) * (slots + 1) + (slots + 1) * source)
-    expected = layers * (linear + attention) + output
+    soft_copy = 2 * slots * source * wide
+    expected = layers * (linear + attention) + soft_copy + output
     assert one_pass(TASK, WIDTH, 3.0).gflop() == pytest.approx(expected / 1e9)
 
 

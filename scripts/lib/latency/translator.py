@@ -86,6 +86,10 @@ class Translator:
         load = partial(checkpoint_utils.load_model_ensemble, arg_overrides=overrides, task=self.task)
         self.models, saved = _quietly(load, paths)
         self.task.load_dataset(cfg.dataset.gen_subset, task_cfg=saved.task)
+        self.parameters = sum(parameter.numel() for model in self.models for parameter in model.parameters())
+        """Numbers in the model."""
+        self.dtype = "fp16" if cfg.common.fp16 else "fp32"
+        """What the model computes in, as the flags are called."""
         for model in self.models:
             if cfg.common.fp16:
                 model.half()
@@ -102,17 +106,6 @@ class Translator:
             UserError: fairseq does not take the flags, or checkpoint or data cannot be used.
         """
         return cls(generation_config(evaluation, device), device)
-
-    @property
-    def parameters(self) -> int:
-        """Numbers in the model."""
-        return sum(parameter.numel() for model in self.models for parameter in model.parameters())
-
-    @property
-    def dtype(self) -> str:
-        """What the model computes in, as the flags are called: ``fp32`` or ``fp16``."""
-        kind = next(parameter.dtype for model in self.models for parameter in model.parameters())
-        return {torch.float32: "fp32", torch.float16: "fp16"}.get(kind, str(kind))
 
     @property
     def max_positions(self) -> tuple[int, int]:
