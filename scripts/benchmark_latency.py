@@ -27,6 +27,7 @@ if not __package__:  # run as a file: make the repository importable
 
 import torch
 
+from benchmarks.clock import add_clock, check_clock
 from benchmarks.memory import available
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
@@ -66,6 +67,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--warm-up", type=int, default=10, metavar="N", help="L1: sentences before the clock starts (default: 10)"
     )
     parser.add_argument("--threads", type=int, help="processor threads (default: OMP_NUM_THREADS, else all processors)")
+    add_clock(parser)
     parser.add_argument(
         "--memory-limit", type=float, metavar="GIB", help="Lmax, CPU: of a batch (default: half of what is free)"
     )
@@ -76,6 +78,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     options = parser.parse_args(arguments)
     _check_numbers(options)
     options.measures = _measures(options.measures)
+    options.threads = options.threads or default_threads()
+    options.device = "cuda" if any(rows.device_of(measure) == "cuda" for measure in options.measures) else "cpu"
+    check_clock(options)
     return options
 
 
@@ -104,8 +109,7 @@ def _measures(asked: Sequence[str] | None) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_arguments(arguments)
-    threads = options.threads or default_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(options.threads)
     specs = [SystemSpec.parse(text) for text in options.systems]
     planned = plan_systems(specs, split=options.split, data=options.data, tokenizer=options.tokenize)
     settings = Settings(
@@ -113,7 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         repeats=options.repeats,
         block=options.block,
         warm_up=options.warm_up,
-        threads=threads,
+        threads=options.threads,
+        clock=options.clock,
         memory_limit_gib=options.memory_limit or default_memory_limit(),
     )
     command = shell(["scripts/benchmark_latency.py", *(sys.argv[1:] if arguments is None else arguments)])

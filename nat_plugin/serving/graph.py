@@ -1,13 +1,15 @@
 """A one-pass model and its decoding as a single torch module, without anything that depends on data but shapes.
 
-The model's own code is what runs: encoder, lengths, canvas, decoder, the finishing of tokens. Three things of it do not
-fit into a graph and are replaced in a copy of the model:
+The model's own code is what runs: encoder, lengths, canvas, decoder, the finishing of tokens. Some things do not fit
+into a graph and are replaced, those of the model in a copy of it:
 
 - Questions about data. fairseq asks whether there is any padding, to do without a mask where there is none. A graph
   always masks, which changes nothing: every such question is answered with yes (:class:`_Yes`).
 - Position embeddings that grow when a sentence is longer than any before: they get their final size.
 - The output layer in pieces, whose number would depend on the batch: it is one piece, and its weights are no longer
   those of the embeddings, so that each can have its own number format.
+- Products of lengths and numbers such as 1.15: ONNX files get such a number in single precision, which rounds other
+  halves up. All of them are worked out before, in a table.
 """
 
 from __future__ import annotations
@@ -61,6 +63,7 @@ class OnePassGraph(nn.Module):
 
     _barred: Tensor
     _dropped: Tensor
+    _slots: Tensor
 
     def __init__(self, model: Any, dictionary: Any, options: DecodingOptions) -> None:
         super().__init__()
@@ -73,6 +76,7 @@ class OnePassGraph(nn.Module):
         self.register_buffer("_barred", barred, persistent=False)
         dropped = torch.tensor([*never_predicted, dictionary.index(BLANK)])
         self.register_buffer("_dropped", dropped, persistent=False)
+        self.register_buffer("_slots", self._slots_by_length(), persistent=False)
 
     @property
     def longest_source(self) -> int:
@@ -90,8 +94,9 @@ class OnePassGraph(nn.Module):
             float32, nats, -inf where none does.
         """
         with _Yes():
-            encoder_out = self._model.encode(src_tokens, src_tokens.ne(self._pad).sum(1))
-            lengths, candidates, encoder_out = self._canvases(encoder_out)
+            src_lengths = src_tokens.ne(self._pad).sum(1)
+            encoder_out = self._model.encode(src_tokens, src_lengths)
+            lengths, candidates, encoder_out = self._canvases(encoder_out, src_lengths - 1)
             tokens, scores = self._fill(lengths, encoder_out)
             final = finalise(
                 tokens,
@@ -109,15 +114,31 @@ class OnePassGraph(nn.Module):
             rows = best + candidates * torch.arange(best.size(0), device=best.device)
             return final.tokens[rows], final.lengths[rows], ranking[rows]
 
-    def _canvases(self, encoder_out: dict[str, Any]) -> tuple[Tensor, int, dict[str, Any]]:
-        """Slots of each canvas [B·k], k, and the encoder's output for each."""
+    @torch.no_grad()
+    def _slots_by_length(self) -> Tensor:
+        """Slots for a source of 0, 1, … words where the source's length gives the canvas's, else for a predicted length
+        of 0, 1, …; int64."""
+        model = self._model
+        if not model.upsamples:
+            lengths = torch.arange(model.max_slots + 1)
+            return scaled_lengths(lengths, self._options.length_multiplier, model.max_slots)
+        tokens = torch.arange(self.longest_source)
+        of_each_length = tokens > tokens.unsqueeze(1)  # row n: n words and the end marker are no padding
+        slots: Tensor = model.upsampled_lengths({"encoder_padding_mask": [of_each_length]})
+        return slots
+
+    def _canvases(self, encoder_out: dict[str, Any], words: Tensor) -> tuple[Tensor, int, dict[str, Any]]:
+        """Slots of each canvas [B·k], k, and the encoder's output for each.
+
+        Args:
+            words: [B] int64, source lengths without end marker.
+        """
         model, candidates = self._model, self._options.length_candidates
         if model.upsamples:
-            return model.upsampled_lengths(encoder_out), 1, encoder_out
-        predicted = model.candidate_lengths(encoder_out, candidates)
-        lengths = scaled_lengths(predicted, self._options.length_multiplier, model.max_slots).flatten()
+            return self._slots[words], 1, encoder_out
+        lengths = self._slots[model.candidate_lengths(encoder_out, candidates)].flatten()
         if candidates > 1:
-            rows = torch.arange(predicted.size(0), device=lengths.device).repeat_interleave(candidates)
+            rows = torch.arange(words.size(0), device=words.device).repeat_interleave(candidates)
             encoder_out = model.encoder.reorder_encoder_out(encoder_out, rows)
         return lengths, candidates, encoder_out
 

@@ -59,7 +59,7 @@ def test_compares_systems_with_the_translations_of_fairseq_generate(
             assert found["peak_bytes"] is None or found["peak_bytes"] >= 0
             assert found["differing_from_first_measure"] <= 1
             assert f"measure:{measure}|" in found["signature"]
-            assert "|threads:1|dtype:fp32|" in found["signature"]
+            assert "|threads:1|clock:wall|dtype:fp32|" in found["signature"]
         assert name in shown
     teacher = rows["teacher"]["measures"]["l1_cpu"]
     assert teacher["speedup"] == 1.0
@@ -114,6 +114,7 @@ def test_only_some_sentences_and_one_measure(runs: dict[str, Path], tmp_path: Pa
         (["--repeats", "0"], "--repeats must be at least 1, not 0"),
         (["--sentences", "0"], "--sentences must be at least 1, not 0"),
         (["--warm-up", "-1"], "--warm-up must not be below 0"),
+        (["--clock", "cpu", "--threads", "2", "--measures", "l1_cpu"], "--clock cpu measures one thread"),
         (["--memory-limit", "0"], "--memory-limit must be above 0 GiB"),
         (["--output", "latency.txt"], r"--output latency\.txt must end in \.json"),
     ],

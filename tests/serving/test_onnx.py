@@ -39,7 +39,8 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return case, write_folder(case, tmp_path_factory.mktemp("export"))
 
 
-@pytest.mark.parametrize("lengths", [[1], [9], [24, 1, 7, 7], [2] * 11])
+# 1.3 · 5 and 1.3 · 15 are halves, if 1.3 is not rounded
+@pytest.mark.parametrize("lengths", [[1], [9], [24, 1, 7, 7], [2] * 11, list(range(1, 25))])
 def test_token_for_token(exported: tuple[Case, Path], lengths: list[int]) -> None:
     case, folder = exported
     source = case.batch(lengths)

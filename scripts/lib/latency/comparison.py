@@ -34,6 +34,7 @@ class Settings:
     block: int
     warm_up: int
     threads: int
+    clock: str
     memory_limit_gib: float | None
 
 
@@ -106,6 +107,7 @@ class Comparison:
                     repeats=settings.repeats,
                     block=settings.block,
                     device=device,
+                    clock=settings.clock,
                     tell=progress.update,
                 )
         for system, one in zip(self._systems, found, strict=True):
@@ -124,6 +126,7 @@ class Comparison:
                 [partial(system.on, device) for system in self._systems],
                 repeats=self._settings.repeats,
                 device=device,
+                clock=self._settings.clock,
                 smallest=_SMALLEST_BATCH,
                 most_bytes=None if limit is None else int(limit * _GIB),
                 tell=tell,

@@ -47,7 +47,8 @@ def _figures(value: float) -> str:
 
 def _explained(measure: str, results: Mapping[str, Any]) -> str:
     settings, machine = results["settings"], results["machine"]
-    where = machine.get("gpu") if measure.endswith("gpu") else f"{machine['cpu']}, {settings['threads']} thread(s)"
+    on_cpu = f"{machine['cpu']}, {settings['threads']} thread(s)" + ", CPU time" * (settings["clock"] == "cpu")
+    where = machine.get("gpu") if measure.endswith("gpu") else on_cpu
     how = "each sentence alone" if measure.startswith("l1") else "large batches"
     return f"{how}; {where}; {settings['sentences']} sentences, {settings['repeats']} repeats"
 

@@ -111,6 +111,7 @@ def signature(measure: str, row: Mapping[str, Any], results: Mapping[str, Any]) 
         "measure": measure,
         "device": device,
         "threads": settings["threads"],
+        "clock": settings["clock"],
         "dtype": row["measures"][measure]["dtype"],
         "batch": row["measures"][measure]["batch"],
         "flags": " ".join(f"{key}={_last_part(value)}" for key, value in sorted(row["decoding"].items())),
