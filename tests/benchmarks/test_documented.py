@@ -7,21 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import report, scaling, training_step
+from benchmarks import export, latency_report, report, scaling, training_step
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
-    ("name", "render"),
+    ("name", "page", "render"),
     [
-        ("benchmark_alignments", report.render),
-        ("benchmark_scaling", scaling.render),
-        ("benchmark_training_step", training_step.render),
+        ("benchmark_alignments", "alignments", report.render),
+        ("benchmark_scaling", "alignments", scaling.render),
+        ("benchmark_training_step", "alignments", training_step.render),
+        ("benchmark_latency", "latency", latency_report.render),
+        ("benchmark_export", "export", export.render),
     ],
 )
-def test_the_documented_table_is_that_of_the_saved_results(name: str, render: object) -> None:
+def test_the_documented_table_is_that_of_the_saved_results(name: str, page: str, render: object) -> None:
     saved = (ROOT / "results" / f"{name}.json").read_text(encoding="utf-8")
-    page = (ROOT / "docs" / "alignments.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     assert callable(render)
     assert render(json.loads(saved)) in page
