@@ -85,12 +85,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check_clock(options)
     check_installed()
     torch.set_num_threads(options.threads)
-    width = TINY if options.quick else BASE
+    width, ratios = (TINY, RATIOS[-1:]) if options.quick else (BASE, RATIOS)
     task = Task(options.vocabulary, options.length, options.sentences)
     deep = autoregressive(task, width, beam=1, layers=(2 * width.layers, 1))
     baseline = Form(deep.title, deep, None)
     with tempfile.TemporaryDirectory(prefix="export.") as place:
-        models = [forms_of(one_pass(task, width, scale), Path(place) / str(scale), options.threads) for scale in RATIOS]
+        models = [forms_of(one_pass(task, width, scale), Path(place) / str(scale), options.threads) for scale in ratios]
         results: dict[str, Any] = {
             "command": shell(["benchmarks/export.py", *(sys.argv[1:] if arguments is None else arguments)]),
             "machine": describe_machine("cpu", PACKAGES),

@@ -32,23 +32,25 @@ def test_compares_systems_with_the_translations_of_fairseq_generate(
     output = tmp_path / "out" / "latency.json"
     systems = [
         f"{teacher_run}:max_len_b=9,name=teacher",
-        f"{teacher_run}:max_len_b=9,beam=1,name=greedy",
         f"{runs['cmlm_ce']}:iterations=4,name=mask-predict",
         f"{runs['stock_cmlm']}:iter_decode_max_iter=2,name=stock",
+        f"{runs['cmlm_ce']}:reranker={teacher_run}/checkpoints/checkpoint_last.pt,name=reranked",
         f"{runs['ctc']}/checkpoints/checkpoint_last.pt:name=ctc",
+        f"{runs['ctc']}:ctc_beam=4,ctc_search=torch,name=beam",
     ]
     benchmark_latency.main([*systems, "--repeats", "2", "--block", "3", "--threads", "1", "--output", str(output)])
     shown = capsys.readouterr().out
     results = json.loads(output.read_text(encoding="utf-8"))
     rows = {row["system"]: row for row in results["systems"]}
-    assert list(rows) == ["teacher", "greedy", "mask-predict", "stock", "ctc"]
+    assert list(rows) == ["teacher", "mask-predict", "stock", "reranked", "ctc", "beam"]
     kinds = {name: (row["kind"], row["passes"]) for name, row in rows.items()}
     assert kinds == {
         "teacher": ("autoregressive", None),
-        "greedy": ("autoregressive", None),
         "mask-predict": ("iterative", 4.0),
         "stock": ("iterative", 3.0),
+        "reranked": ("one pass", 1.0),
         "ctc": ("one pass", 1.0),
+        "beam": ("one pass", 1.0),
     }
     for name, row in rows.items():
         assert list(row["measures"]) == ["l1_cpu", "lmax_cpu"]

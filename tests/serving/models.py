@@ -15,11 +15,20 @@ from tests import helpers
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     # model options, decoding options
     "predicted length": ({"positions": "learned"}, {}),
-    "three lengths, sinusoids": (
-        {"positions": "sinusoidal"},
+    "three lengths, sinusoids, uniform copies": (
+        {"positions": "sinusoidal", "copying": "uniform"},
         {"length_candidates": 3, "length_multiplier": 1.3, "deduplicate": True},
     ),
-    "ctc": ({"masking": "full", "upsample_scale": 1.3, "positions": "sinusoidal"}, {}),
+    "ctc, SoftCopy, latent variable": (
+        {
+            "masking": "full",
+            "upsample_scale": 1.3,
+            "positions": "sinusoidal",
+            "copying": "soft",
+            "latent_dim": 4,
+        },
+        {},
+    ),
     "ctc, pre-norm, own embeddings": (
         {
             "masking": "full",
