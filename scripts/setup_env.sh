@@ -75,6 +75,7 @@ show_last_line() { # of what is read, over and over on one line of the terminal
 }
 
 logged() { # COMMAND… with its output in the log, and its last line on the terminal if there is one
+    sleep 0.05 # a file system's clock ticks in hundredths of a second, and what is written now is to be newer than the mark
     if [[ -t 1 ]]; then
         "$@" 2>&1 </dev/null | tee -a "$log" | show_last_line
     else
