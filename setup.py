@@ -97,6 +97,6 @@ setup(
         "lm": ["flashlight-text"],  # beam search for CTC, and KenLM's querying code
         "plots": ["matplotlib"],
         # triton: its interpreter and its compiler test the CUDA kernels where there is no GPU
-        "dev": ["hypothesis", "mypy", "pytest", "pytest-timeout", "ruff", "triton"],
+        "dev": ["hypothesis", "mypy", "pytest", "pytest-timeout", "pytest-xdist", "ruff", "triton"],
     },
 )
