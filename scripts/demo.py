@@ -14,11 +14,9 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 if not __package__:  # run as a file: make the repository importable
@@ -26,10 +24,10 @@ if not __package__:  # run as a file: make the repository importable
 
 from tabulate import tabulate
 
-from nat_plugin.errors import UserError
-from scripts.lib.cli import run_main, shell
+from scripts.lib.cli import run_main
 from scripts.lib.machine import cores
 from scripts.lib.results import Row, read_rows
+from scripts.lib.steps import run, run_together, step
 
 ROOT = Path(__file__).resolve().parents[1]
 CORPUS_FILES = "data-raw/generated"
@@ -91,15 +89,6 @@ def forget() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
-def step(title: str) -> Iterator[None]:
-    """Announce a part of the work, and say how long it took."""
-    print(f"\n=== {title}", flush=True)
-    started = time.monotonic()
-    yield
-    print(f"    {time.monotonic() - started:.0f} s", flush=True)
-
-
 def make_corpus(seed: int) -> None:
     run("generate_corpus.py", CORPUS_FILES, "--train", 12000, "--valid", 500, "--test", 500, "--seed", seed)
     sides = {
@@ -129,33 +118,7 @@ def train_command(data: str, method: str, seed: int, *overrides: str) -> list[st
 def train_students(seed: int) -> None:
     """Both at once where there are two cores, one after the other elsewhere."""
     commands = [train_command("generated_kd", method, seed, *STUDENT_OPTIONS[method]) for method in STUDENTS]
-    if cores() < len(commands):
-        for command in commands:
-            run(*command)
-        return
-    running = [(command, start(command, threads=cores() // len(commands))) for command in commands]
-    failed = [command for command, process in running if process.wait()]
-    if failed:
-        raise UserError(f"`{shell(['scripts/' + failed[0][0], *failed[0][1:]])}` failed: its message stands above.")
-
-
-def run(script: str, *arguments: object, threads: int | None = None) -> None:
-    """Run one of our scripts.
-
-    Raises:
-        UserError: it failed; it has said why.
-    """
-    command = [script, *map(str, arguments)]
-    if start(command, threads).wait():
-        raise UserError(f"scripts/{script} failed: its message stands above; the same command goes on from there.")
-
-
-def start(command: Sequence[str], threads: int | None = None) -> subprocess.Popen[bytes]:
-    script, *arguments = command
-    shown = arguments if len(arguments) < 20 else [*arguments[:19], "…"]
-    print(f"$ scripts/{script} {shell(shown)}", flush=True)
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads or 1)}
-    return subprocess.Popen([sys.executable, str(ROOT / "scripts" / script), *arguments], env=environment)
+    run_together(commands, cores())
 
 
 def report(rows: Sequence[Row], output: Path) -> None:

@@ -10,40 +10,29 @@ import torch
 
 import nat_plugin
 from nat_plugin.errors import UserError
+from nat_plugin.files import write_json
+from scripts import combinations
 from scripts.lib import launch
+from scripts.lib.combinations import TABLE_4, Combination, find
 from scripts.lib.config import compose_run
+from scripts.lib.results import read_rows
 from scripts.lib.runs import Run
 from scripts.train import build_commands
 from tests.scripts import tiny_training
 
 ROOT = Path(__file__).resolve().parents[2]
-# KD, AXE, CTC, VAE, RND and GLAT of each row, in the paper's order, and the method that is it
-TABLE_4 = [
-    ("", "nat"),
-    ("KD", "nat"),
-    ("AXE", "axe"),
-    ("KD AXE", "axe"),
-    ("CTC", "ctc"),
-    ("KD CTC", "ctc"),
-    ("CTC VAE", "ctc_vae"),
-    ("KD AXE VAE", "axe_vae"),
-    ("KD CTC VAE", "ctc_vae"),
-    ("KD AXE RND", "axe_rnd"),
-    ("KD AXE GLAT", "axe_glat"),
-    ("KD CTC RND", "ctc_rnd"),
-    ("CTC GLAT", "ctc_glat"),
-    ("KD CTC GLAT", "ctc_glat"),
-    ("KD CTC VAE GLAT", "ctc_vae_glat"),
-]
-METHODS = sorted({method for _, method in TABLE_4} | {"glat", "vae_nat"})
+METHODS = sorted({row.method for row in TABLE_4} | {"glat", "vae_nat"})
 UPDATES = 4
 
 
-@pytest.mark.parametrize(("techniques", "method"), TABLE_4)
-def test_a_row_is_a_configuration(techniques: str, method: str) -> None:
-    words = techniques.split()
-    data = "generated_kd" if "KD" in words else "generated"
-    flags = compose_run([f"data={data}", f"method={method}", "size=base", "budget=paper", "machine=cpu"])["fairseq"]
+@pytest.mark.parametrize("row", TABLE_4, ids=lambda row: row.techniques)
+def test_a_row_is_a_configuration(row: Combination) -> None:
+    words = row.techniques.split(" + ")
+    config = compose_run(
+        [f"data={row.data('generated')}", f"method={row.method}", "size=base", "budget=paper", "machine=cpu"]
+    )
+    flags = config["fairseq"]
+    assert config["data"]["path"].endswith("_kd") == ("KD" in words)
     criterion = "nat_axe" if "AXE" in words else "nat_ctc" if "CTC" in words else "nat_cross_entropy"
     masking = "uniform" if "RND" in words else "glancing" if "GLAT" in words else "full"
     assert (flags["criterion"], flags["masking"], flags["copying"]) == (criterion, masking, "soft")
@@ -136,8 +125,77 @@ def batches_of(task: Any, split: str) -> list[Any]:
 def test_the_page_gives_every_row() -> None:
     page = (ROOT / "docs" / "combinations.md").read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if "| `data=" in line]
-    expected = [
-        (words or "none", f"`data=multi30k_en_de{'_kd' if 'KD' in words else ''} method={method}`")
-        for words, method in TABLE_4
+    assert [(row[0], row[2]) for row in rows] == [
+        (row.techniques, f"`data={row.data('multi30k_en_de')} method={row.method}`") for row in TABLE_4
     ]
-    assert [(row[0].replace(" + ", " "), row[2]) for row in rows] == expected
+
+
+class Scripts:
+    """Stands in for our scripts: leaves what train.py and evaluate.py leave, and notes what it was asked for."""
+
+    def __init__(self, bleu: dict[str, float]) -> None:
+        self.bleu = bleu
+        self.commands: list[list[str]] = []
+
+    def __call__(self, commands: list[list[str]], processors: int) -> None:
+        assert len(commands) <= processors
+        self.commands += commands
+        for script, *words in commands:
+            if script == "train.py":
+                self.train(words)
+            else:
+                folder = Path(words[0])
+                score = next(score for name, score in self.bleu.items() if name in folder.name)
+                row = {"system": "?", "bleu": score, "repeated_tokens": 0.1, "empty_outputs": 0.0}
+                write_json(folder / "results" / "test.json", [row])
+
+    def train(self, words: list[str]) -> None:
+        run = Run(Path("runs") / next(word for word in words if word.startswith("name=")).removeprefix("name="))
+        run.checkpoints.mkdir(parents=True, exist_ok=True)
+        if run.last_checkpoint.exists():
+            return
+        run.last_checkpoint.touch()
+        losses = [f'x | INFO | valid | {{"valid_loss": "{9 - n}", "valid_num_updates": "{n}"}}' for n in range(3)]
+        run.log_file.write_text("\n".join(losses), encoding="utf-8")
+
+
+@pytest.fixture
+def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scripts:
+    stand_in = Scripts({"untrained": 0.5, "ctc": 12.0, "axe": 0.75})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(combinations, "run_together", stand_in)
+    return stand_in
+
+
+def test_measures_rows_beside_their_untrained_models(scripts: Scripts, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["KD + CTC", "CTC", "--updates", "7", "--at-once", "2", "--output", "rows.json"]
+    combinations.main(arguments)
+    trained = [command for command in scripts.commands if command[0] == "train.py"]
+    assert [command[-1] for command in trained] == [
+        "name=multi30k_en_de/ctc_tiny_untrained",
+        "name=multi30k_en_de/ctc_tiny_7",
+        "name=multi30k_en_de_kd/ctc_tiny_7",
+    ], "raw and distilled data have one untrained model"
+    assert "fairseq.max_update=1" in trained[0]
+    rows = read_rows(Path("rows.json"))
+    assert [(row["system"], row["bleu"], row["untrained_bleu"]) for row in rows] == [
+        ("CTC", 12.0, 0.5),
+        ("KD + CTC", 12.0, 0.5),
+    ]
+    assert (rows[0]["first_validation_loss"], rows[0]["last_validation_loss"]) == (9.0, 7.0)
+    assert "KD + CTC 26.51 12.00 0.50 9.000 → 7.000" in " ".join(capsys.readouterr().out.split())
+
+    scripts.commands.clear()
+    combinations.main(arguments)
+    assert {command[0] for command in scripts.commands} == {"train.py"}, "what is scored is not scored again"
+
+
+def test_a_row_that_does_not_learn_is_an_error(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
+    [row] = find(["AXE"])
+    with pytest.raises(UserError, match="there is no row 'OAXE'"):
+        combinations.main(["OAXE"])
+    monkeypatch.setattr(combinations, "find", lambda names: [row._replace(margin=1.0)])
+    with pytest.raises(UserError, match=r"AXE is 0\.25 BLEU above the untrained model, not 1\.0"):
+        combinations.main(["AXE"])
+    assert read_rows(Path("results/combinations.json"))[0]["bleu"] == 0.75
+    combinations.main(["AXE", "--no-check"])

@@ -12,6 +12,7 @@ import pytest
 
 from nat_plugin.errors import UserError
 from scripts import demo
+from scripts.lib import steps as script_steps
 
 FIGURES = {
     demo.TEACHER: (99.0, 0.0, 20.0),
@@ -21,7 +22,7 @@ FIGURES = {
 
 
 class Steps:
-    """Stands in for :func:`scripts.demo.start`: notes each command, and lets evaluate.py write rows."""
+    """Stands in for :func:`scripts.lib.steps.start`: notes each command, and lets evaluate.py write rows."""
 
     def __init__(self) -> None:
         self.commands: list[list[str]] = []
@@ -66,7 +67,7 @@ def steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
     steps = Steps()
     monkeypatch.chdir(tmp_path)  # main changes it, and this changes it back
     monkeypatch.setattr(demo, "ROOT", tmp_path)
-    monkeypatch.setattr(demo, "start", steps)
+    monkeypatch.setattr(script_steps, "start", steps)
     monkeypatch.setattr(demo, "cores", lambda: 2)
     (tmp_path / "results").mkdir()
     return steps

@@ -1,0 +1,65 @@
+"""Our own scripts, run one after another or side by side by a script that does a larger job."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from nat_plugin.errors import UserError
+from scripts.lib.cli import shell
+
+SCRIPTS = Path(__file__).resolve().parents[1]
+
+
+@contextmanager
+def step(title: str) -> Iterator[None]:
+    """Announce a part of the work, and say how long it took."""
+    print(f"\n=== {title}", flush=True)
+    started = time.monotonic()
+    yield
+    print(f"    {time.monotonic() - started:.0f} s", flush=True)
+
+
+def run(script: str, *arguments: object, threads: int | None = None) -> None:
+    """Run one of our scripts.
+
+    Args:
+        script: a file of scripts/, such as ``train.py``.
+        threads: of the processor; one by default.
+
+    Raises:
+        UserError: it failed; it has said why.
+    """
+    command = [script, *map(str, arguments)]
+    if start(command, threads).wait():
+        raise UserError(f"scripts/{script} failed: its message stands above; the same command goes on from there.")
+
+
+def run_together(commands: Sequence[Sequence[str]], processors: int) -> None:
+    """Run several of our scripts: all at once where each can have a processor, one after the other elsewhere.
+
+    Raises:
+        UserError: one failed; it has said why.
+    """
+    if processors < len(commands):
+        for command in commands:
+            run(*command)
+        return
+    running = [(command, start(command, threads=processors // len(commands))) for command in commands]
+    failed = [command for command, process in running if process.wait()]
+    if failed:
+        raise UserError(f"`{shell(['scripts/' + failed[0][0], *failed[0][1:]])}` failed: its message stands above.")
+
+
+def start(command: Sequence[str], threads: int | None = None) -> subprocess.Popen[bytes]:
+    """Print a command as a user would type it, and begin it."""
+    script, *arguments = command
+    shown = arguments if len(arguments) < 20 else [*arguments[:19], "…"]
+    print(f"$ scripts/{script} {shell(shown)}", flush=True)
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads or 1)}
+    return subprocess.Popen([sys.executable, str(SCRIPTS / script), *arguments], env=environment)
