@@ -48,7 +48,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("rows", nargs="*", metavar="ROW", help='such as "KD + CTC" (default: all)')
     parser.add_argument("--data", default="multi30k_en_de", help="configuration of the raw text; …_kd is the distilled")
     parser.add_argument("--size", default="tiny", help="default: tiny")
-    parser.add_argument("--updates", type=int, default=1200, help="default: 1200")
+    parser.add_argument("--updates", type=int, default=1000, help="default: 1000")
     parser.add_argument(
         "--set",
         nargs="+",
