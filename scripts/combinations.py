@@ -36,7 +36,7 @@ from scripts.lib.training_log import validation_losses
 RUNS = Path("runs")
 SPLIT = "test"
 # So short a training is not averaged: half of what there is to average is of its beginning.
-SETTINGS = ("budget=cpu", "batch_tokens=1024", "fairseq.lr=1e-3", "average.kind=none")
+SETTINGS = ("budget=cpu", "batch_tokens=512", "fairseq.lr=1e-3", "average.kind=none")
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
