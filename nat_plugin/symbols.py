@@ -7,6 +7,22 @@ and neither may reach an output string.
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 MASK = "<mask>"
 BLANK = "<blank>"
 SPECIAL_SYMBOLS = (MASK, BLANK)
+
+# fairseq-preprocess fills a dictionary with these to a multiple of 8 entries
+_FILLER = re.compile(r"madeupword[0-9]{4}")
+
+
+def word_ids(dictionary: Any) -> list[int]:
+    """The ids of words that a text may hold: no special symbols, and no fillers of fairseq's, which none has."""
+    return [
+        index
+        for index in range(dictionary.nspecial, len(dictionary))
+        if dictionary[index] not in SPECIAL_SYMBOLS
+        and not (dictionary.count[index] == 0 and _FILLER.fullmatch(dictionary[index]))
+    ]

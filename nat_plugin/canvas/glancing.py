@@ -47,6 +47,7 @@ class Revealing:
         count: ``floor`` of ratio · D, or ``poisson``, a Poisson variable with that mean (Gu & Kong 2021, §3.4).
         choice: ``uniform``; ``p_ref``, by the probability of the slot's proxy token in the first pass; or
             ``one_minus_p_ref`` (Huang et al. 2022, §E.6).
+        span: ``uniform`` hides sets of so many neighbours (Guo et al. 2020, §4.2).
     """
 
     masking: str
@@ -54,6 +55,7 @@ class Revealing:
     distance: str = "hamming"
     count: str = "floor"
     choice: str = "uniform"
+    span: int = 1
 
     @property
     def by_prediction(self) -> bool:
@@ -64,6 +66,11 @@ class Revealing:
     def by_probability(self) -> bool:
         """Whether :attr:`FirstPass.probabilities` are needed."""
         return self.masking in ("glancing", "fixed_ratio") and self.choice != "uniform"
+
+    @property
+    def hides_one(self) -> bool:
+        """Whether every canvas of every update hides a single slot."""
+        return self.masking == "fixed_ratio" and self.count == "floor" and self.ratio.within(1.0, 1.0)
 
     def masked(
         self, lengths: Tensor, width: int, first: Optional[FirstPass], *, seed: int, update: int, sentence_ids: Tensor
@@ -79,7 +86,7 @@ class Revealing:
         if self.masking == "full":
             return full_mask(lengths, width)
         if self.masking == "uniform":
-            return uniform_mask(lengths, width, seed=seed, update=update, sentence_ids=sentence_ids)
+            return uniform_mask(lengths, width, seed=seed, update=update, sentence_ids=sentence_ids, span=self.span)
         errors = lengths if self.masking == "fixed_ratio" else self._distance(first, lengths)
         expected = self.ratio.at(update) * errors.to(torch.float64)
         if self.count == "poisson":

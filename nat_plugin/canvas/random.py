@@ -20,6 +20,10 @@ class Stream(IntEnum):
     SLOT_CHOICE = 2
     REVEALED_COUNT = 3
     LATENT = 4
+    SOURCE_COUNT = 5
+    SOURCE_CHOICE = 6
+    SOURCE_NOISE = 7
+    TARGET_NOISE = 8
 
 
 def _mix(state: Tensor) -> Tensor:
