@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import torch
 from fairseq.criterions import FairseqCriterion
@@ -14,6 +14,7 @@ from fairseq.logging import metrics
 from torch import Tensor
 
 from nat_plugin.canvas.masking import length_mask
+from nat_plugin.criterions.encoder_prediction import encoder_log, encoder_loss, reduce_encoder
 from nat_plugin.criterions.latent import latent_log, reduce_latent
 from nat_plugin.errors import UserError
 
@@ -33,6 +34,10 @@ class NatCriterionConfig(FairseqDataclass):
     length_loss_weight: float = field(default=0.1, metadata={"help": "weight of the length loss, one term a sentence"})
     kl_weight: float = field(
         default=1.0, metadata={"help": "weight of a latent variable's KL, a mean over source positions (--latent-dim)"}
+    )
+    encoder_loss_factor: float = field(
+        default=0.01,
+        metadata={"help": "α1, weight of what the encoder pays for its masked tokens, summed (--encoder-mask-prob)"},
     )
     predict: Predict = field(
         default=Predict.masks,
@@ -54,11 +59,13 @@ class WordLoss(NamedTuple):
         costs: [B], nats, with gradient.
         units: [B], how many target tokens each sentence's cost is about: what the loss is averaged over.
         statistics: named sums over the batch, for the log.
+        added: [B], what else the criterion wants of each sentence, weighted already; with gradient. None: nothing.
     """
 
     costs: Tensor
     units: Tensor
     statistics: Dict[str, Tensor]
+    added: Optional[Tensor] = None
 
 
 def target_batch(target: Tensor, pad_idx: int) -> TargetBatch:
@@ -72,9 +79,10 @@ class NatCriterion(FairseqCriterion):
     """Base class: subclasses define :meth:`word_loss`.
 
     The trainer divides the sum of all gradients by the sum of all sample sizes, over micro-batches and workers, once.
-    So the loss returned is Σ_s (cost_s + units_s · (w_len · length_cost_s + w_kl · kl_cost_s)), with sample size
-    Σ_s units_s: every target token weighs the same however the batch is cut, and the length loss and the latent
-    variable's KL, one term a sentence each, are weighted so that they stay exact.
+    So the loss returned is Σ_s (cost_s + α1 · encoder_cost_s + units_s · (w_len · length_cost_s + w_kl · kl_cost_s)),
+    with sample size Σ_s units_s: every target token weighs the same however the batch is cut; what the encoder pays is
+    a sum over tokens as the words' cost is; and the length loss and the latent variable's KL, one term a sentence each,
+    are weighted so that they stay exact.
     """
 
     upsampled: bool = False
@@ -87,7 +95,7 @@ class NatCriterion(FairseqCriterion):
         super().__init__(task)
         if not 0 <= cfg.label_smoothing < 1:
             raise UserError(f"--label-smoothing must be in [0, 1), not {cfg.label_smoothing}.")
-        for flag in ("length_loss_weight", "kl_weight"):
+        for flag in ("length_loss_weight", "kl_weight", "encoder_loss_factor"):
             if not 0 <= getattr(cfg, flag) < math.inf:
                 raise UserError(f"--{flag.replace('_', '-')} must be 0 or more and finite, not {getattr(cfg, flag)}.")
         if not hasattr(task, "blank_idx"):
@@ -147,11 +155,15 @@ class NatCriterion(FairseqCriterion):
         )
         words = self.word_loss(output, targets)
         length_costs, length_hits = _length_terms(output)
-        losses = words.costs
+        losses = words.costs if words.added is None else words.costs + words.added
         if length_costs.numel():
             losses = losses + self.cfg.length_loss_weight * words.units * length_costs
         if output.latent is not None:
             losses = losses + self.cfg.kl_weight * words.units * output.latent.costs
+        encoder = None
+        if output.encoder_prediction is not None:
+            encoder = encoder_loss(output.encoder_prediction, words.units > 0)
+            losses = losses + self.cfg.encoder_loss_factor * encoder.costs
         sample_size = words.units.sum()
         log = {
             "loss": losses.detach().sum(),
@@ -164,6 +176,7 @@ class NatCriterion(FairseqCriterion):
             "sample_size": sample_size.detach().float(),
             **_shown(output),
             **latent_log(output.latent, words.units),
+            **encoder_log(encoder),
             **{key: words.statistics[key].detach().float() for key in self.statistics},
         }
         return (losses.sum() if reduce else losses), sample_size, log
@@ -185,6 +198,7 @@ class NatCriterion(FairseqCriterion):
         if in_first_pass:
             metrics.log_scalar("first_pass_accuracy", total["first_pass_hits"] / in_first_pass, in_first_pass, round=4)
         reduce_latent(total)
+        reduce_encoder(total)
         cls.reduce_statistics(total)
 
     @classmethod

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fairseq.criterions import register_criterion
+from torch import Tensor
 
 from nat_plugin.alignments import label_smoothed_cross_entropy
 from nat_plugin.canvas.masking import length_mask
@@ -19,10 +20,15 @@ class NatCrossEntropyConfig(NatCriterionConfig):
 class NatCrossEntropyCriterion(NatCriterion):
     """Label-smoothed cross entropy over the masked slots (or all), plus the length loss."""
 
+    def predicted(self, output: Any, targets: TargetBatch) -> Tensor:
+        """The slots that the loss is about: [B, m] bool."""
+        if self.cfg.predict == "masks":
+            masked: Tensor = output.masked
+            return masked
+        return length_mask(targets.lengths, output.masked.size(1))
+
     def word_loss(self, output: Any, targets: TargetBatch) -> WordLoss:
-        predicted = (
-            output.masked if self.cfg.predict == "masks" else length_mask(targets.lengths, output.masked.size(1))
-        )
+        predicted = self.predicted(output, targets)
         costs = label_smoothed_cross_entropy(
             output.logits,
             targets.tokens,

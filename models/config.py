@@ -53,6 +53,13 @@ class Copying(str, Enum):
     soft = "soft"
 
 
+class MaskFill(str, Enum):
+    """What stands in the decoder's masked slots in training."""
+
+    mask = "mask"
+    bert = "bert"
+
+
 class Initialisation(str, Enum):
     """How the weights begin."""
 
@@ -104,6 +111,24 @@ class NatTransformerConfig(FairseqDataclass):
     glancing_choice: RevealedChoice = field(
         default=RevealedChoice.uniform,
         metadata={"help": "what is revealed: any tokens, or by their probability in the first pass, or by 1 - it"},
+    )
+    decoder_mask_span: int = field(
+        default=1,
+        metadata={"help": "--masking uniform hides sets of N neighbouring tokens (JM-NAT: 2); their total is uniform"},
+    )
+    decoder_mask_fill: MaskFill = field(
+        default=MaskFill.mask,
+        metadata={
+            "help": "masked slots hold <mask>; or, bert, of ten slots eight <mask>, one a random word, and one what "
+            "stood there"
+        },
+    )
+    encoder_mask_prob: float = field(
+        default=0.0,
+        metadata={
+            "help": "share of source tokens that the encoder is to predict in training, filled as by "
+            "--decoder-mask-fill bert (JM-NAT: .1); 0: none"
+        },
     )
     init: Initialisation = field(
         default=Initialisation.bert, metadata={"help": "weights from N(0, .02) as BERT's, or fairseq's own"}
@@ -172,6 +197,7 @@ def check_config(cfg: Any) -> None:
         if heads < 1 or dim % heads:
             raise UserError(f"--{side}-attention-heads {heads} must divide --{side}-embed-dim, which is {dim}.")
     _check_copying(cfg)
+    _check_masks(cfg)
     revealing(cfg)
     free_bits(cfg)
     if cfg.latent_dim < 0:
@@ -192,6 +218,7 @@ def revealing(cfg: Any) -> Revealing:
         distance=GlancingDistance(cfg.glancing_distance).value,
         count=RevealedCount(cfg.glancing_count).value,
         choice=RevealedChoice(cfg.glancing_choice).value,
+        span=cfg.decoder_mask_span,
     )
 
 
@@ -212,6 +239,28 @@ def _schedule(flag: str, text: str, most: float = math.inf) -> Schedule:
     if not schedule.within(0.0, most):
         raise UserError(f"{flag} {text} must stay between 0 and {most:g}.")
     return schedule
+
+
+def _check_masks(cfg: Any) -> None:
+    if not 0 <= cfg.encoder_mask_prob <= 1:
+        raise UserError(
+            f"--encoder-mask-prob is a share of the source tokens, 0 to 1, not {cfg.encoder_mask_prob}: JM-NAT has .1."
+        )
+    if cfg.decoder_mask_span < 1:
+        raise UserError(
+            f"--decoder-mask-span must be at least 1, which masks single tokens, not {cfg.decoder_mask_span}."
+        )
+    masking = Masking(cfg.masking).value
+    if cfg.decoder_mask_span > 1 and masking != "uniform":
+        raise UserError(
+            f"--decoder-mask-span {cfg.decoder_mask_span} has no meaning with --masking {masking}: add --masking "
+            "uniform, or drop it."
+        )
+    if cfg.decoder_mask_fill == "bert" and masking == "full":
+        raise UserError(
+            "--decoder-mask-fill bert would show tokens of a target that --masking full hides: add --masking uniform, "
+            "or drop it."
+        )
 
 
 def _check_copying(cfg: Any) -> None:

@@ -11,16 +11,19 @@ from fairseq.modules.transformer_sentence_encoder import init_bert_params
 from torch import Tensor
 
 from nat_plugin.canvas.lengths import build_canvas, scaled_lengths, word_counts
+from nat_plugin.canvas.random import Stream
 from nat_plugin.errors import UserError
 from nat_plugin.fast_inference import speed_up_
 from nat_plugin.models.building import embeddings, transformer_config
 from nat_plugin.models.config import NatTransformerConfig, check_config, free_bits, revealing
+from nat_plugin.models.encoder_masking import EncoderMasking, EncoderPrediction
 from nat_plugin.models.latent import LatentModel, LatentTerms
 from nat_plugin.models.length_predictor import LengthPredictor
 from nat_plugin.models.nat_decoder import NatDecoder
 from nat_plugin.models.nat_encoder import NatEncoder
 from nat_plugin.models.slot_copy import SlotCopy
 from nat_plugin.models.training_canvas import CanvasMaker, ProxyTargets, TrainingCanvas
+from nat_plugin.models.word_noise import WordNoise
 from nat_plugin.symbols import MASK
 
 # Decoding needs the best token of each slot only. A piece of the logits reads all embeddings: few and large pieces.
@@ -32,12 +35,13 @@ class NatOutput(NamedTuple):
 
     Attributes:
         logits: [B, m, V], columns beyond a sentence's length mean nothing.
-        masked: [B, m] bool, the slots that the decoder did not see.
+        masked: [B, m] bool, the slots that are to be predicted, whatever the decoder read in them.
         lengths: [B] int64, slots of each sentence.
         proxy, first_pass_hits: see :class:`~nat_plugin.models.training_canvas.TrainingCanvas`.
         length_logits: [B, C]; None where the source's length gives the canvas's.
         length_classes: [B] int64, the true class; None likewise.
         latent: the latent variable's costs; None where there is none.
+        encoder_prediction: what the encoder says of its masked tokens; None where none are.
     """
 
     logits: Tensor
@@ -48,6 +52,7 @@ class NatOutput(NamedTuple):
     length_logits: Optional[Tensor] = None
     length_classes: Optional[Tensor] = None
     latent: Optional[LatentTerms] = None
+    encoder_prediction: Optional[EncoderPrediction] = None
 
 
 class NatTransformerModel(BaseFairseqModel):
@@ -59,6 +64,8 @@ class NatTransformerModel(BaseFairseqModel):
         encoder: NatEncoder,
         decoder: NatDecoder,
         latent: Optional[LatentModel],
+        encoder_masking: Optional[EncoderMasking],
+        noise: Optional[WordNoise],
         symbols: CanvasSymbols,
     ) -> None:
         super().__init__()
@@ -66,12 +73,14 @@ class NatTransformerModel(BaseFairseqModel):
         self.encoder = encoder
         self.decoder = decoder
         self.latent = latent
+        self.encoder_masking = encoder_masking
+        self.decoder_noise = noise
         self.free_bits = free_bits(cfg)
         if not self.upsamples:  # pytorch_ddp does not like parameters that nothing uses
             self.length_predictor = LengthPredictor(cfg.encoder_embed_dim, cfg.max_length_offset)
         self.slot_copy = SlotCopy(cfg) if cfg.copying != "none" else None
         self.symbols = symbols
-        self.canvas_maker = CanvasMaker(revealing(cfg), not self.upsamples, symbols.mask, cfg.seed)
+        self.canvas_maker = CanvasMaker(revealing(cfg), not self.upsamples, symbols.mask, cfg.seed, noise)
         self.num_updates = 0
         if cfg.init == "bert":
             self.apply(init_bert_params)
@@ -87,10 +96,18 @@ class NatTransformerModel(BaseFairseqModel):
         transformer = transformer_config(cfg)
         dictionaries = task.source_dictionary, task.target_dictionary
         encoder_embedding, decoder_embedding = embeddings(cfg, *dictionaries)
-        encoder = NatEncoder(transformer, dictionaries[0], encoder_embedding)
+        masks_source = cfg.encoder_mask_prob > 0
+        encoder = NatEncoder(
+            transformer,
+            dictionaries[0],
+            encoder_embedding,
+            own_prediction_layer=masks_source and cfg.share_embeddings == "none",
+        )
         decoder = NatDecoder(transformer, dictionaries[1], decoder_embedding)
         latent = LatentModel(cfg, *dictionaries, encoder_embedding, decoder_embedding) if cfg.latent_dim else None
-        return cls(cfg, encoder, decoder, latent, CanvasSymbols.of(task.target_dictionary))
+        encoder_masking = EncoderMasking(cfg, dictionaries[0]) if masks_source else None
+        noise = WordNoise(dictionaries[1], cfg.seed, Stream.TARGET_NOISE) if cfg.decoder_mask_fill == "bert" else None
+        return cls(cfg, encoder, decoder, latent, encoder_masking, noise, CanvasSymbols.of(dictionaries[1]))
 
     def set_num_updates(self, num_updates: int) -> None:
         super().set_num_updates(num_updates)
@@ -116,6 +133,7 @@ class NatTransformerModel(BaseFairseqModel):
     def prepare_for_inference_(self, cfg: Any) -> None:
         """As fairseq's, but never with its shared-key trick for beams: it would mix up the sentences of a batch."""
         self.make_generation_fast_(beamable_mm_beam_size=None, need_attn=False)
+        self.encoder.prediction_layer = None  # for training alone
         for side in (self.encoder, self.decoder):
             speed_up_(side)
 
@@ -139,7 +157,7 @@ class NatTransformerModel(BaseFairseqModel):
             proxy_targets: what the slots of a canvas are held against, from the criterion; needed where
                 :attr:`CanvasMaker.has_first_pass`.
         """
-        encoder_out = self.encode(src_tokens, src_lengths)
+        encoder_out, encoder_prediction = self._encode_for_training(src_tokens, src_lengths, sentence_ids)
         latent = None
         if self.latent is not None:
             # Validation has the noise of update 0 and no free bits: its loss can be compared from epoch to epoch.
@@ -160,6 +178,7 @@ class NatTransformerModel(BaseFairseqModel):
             proxy=canvas.proxy,
             first_pass_hits=canvas.first_pass_hits,
             latent=latent,
+            encoder_prediction=encoder_prediction,
         )
         if self.upsamples:
             return output
@@ -167,6 +186,16 @@ class NatTransformerModel(BaseFairseqModel):
             length_logits=self.length_logits(encoder_out),
             length_classes=self.length_predictor.classes(target_lengths, _word_counts(encoder_out)),
         )
+
+    def _encode_for_training(
+        self, src_tokens: Tensor, src_lengths: Tensor, sentence_ids: Tensor
+    ) -> tuple[dict[str, Any], Optional[EncoderPrediction]]:
+        """The encoder's output, and what it says of masked tokens; validation masks none, as decoding does."""
+        if self.encoder_masking is None or not self.training:
+            return self.encode(src_tokens, src_lengths), None
+        source = self.encoder_masking(src_tokens, self.num_updates, sentence_ids)
+        encoder_out = self.encode(source.tokens, src_lengths)
+        return encoder_out, self.encoder.predict(encoder_out, src_tokens, source.chosen)
 
     def _training_canvas(
         self,
@@ -184,7 +213,8 @@ class NatTransformerModel(BaseFairseqModel):
         maker = self.canvas_maker
         width = int(lengths.max()) if self.upsamples else targets.size(1)
         if not maker.has_first_pass and not self.upsamples:
-            return maker.of_targets(targets, lengths, self.num_updates if self.training else 0, sentence_ids)
+            update = self.num_updates if self.training else 0
+            return maker.of_targets(targets, lengths, update, sentence_ids, noisy=self.training)
         if not maker.has_first_pass or not self.training:
             return maker.hidden(lengths, width)
         assert proxy_targets is not None

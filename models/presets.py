@@ -9,7 +9,14 @@ from typing import Any, Dict
 
 from fairseq.models import register_model
 
-from nat_plugin.models.config import Copying, GlancingDistance, Masking, NatTransformerConfig, RevealedCount
+from nat_plugin.models.config import (
+    Copying,
+    GlancingDistance,
+    MaskFill,
+    Masking,
+    NatTransformerConfig,
+    RevealedCount,
+)
 from nat_plugin.models.nat_transformer import NatTransformerModel
 
 
@@ -75,9 +82,20 @@ CTC_GLAT: Dict[str, Any] = {
 # Gu & Kong 2021, appendix A
 VAE: Dict[str, Any] = {"latent_dim": 8}
 
+# Guo et al. 2020, §4.1, §4.2 and §5.1.2: a tenth of the source, pairs of target tokens
+JM_NAT: Dict[str, Any] = {
+    "encoder_mask_prob": 0.1,
+    "decoder_mask_span": 2,
+    "decoder_mask_fill": MaskFill.bert,
+}
+
+# Their small model for IWSLT14 (§5.1.2), as configs/size/iwslt_small.yaml has it
+IWSLT_SMALL = _size(256, 256, 5, 4, 0.1)
+
 # What a name stands for; plain `ctc` is the base size, `ctc_tiny` another. CMLM is Ghazvininejad et al. 2019.
 METHODS: Dict[str, Dict[str, Any]] = {
     "cmlm": {},
+    "jm_nat": JM_NAT,
     "nat": NAT,
     "nat_rnd": {**NAT, **RND},
     "glat": {**NAT, **GLAT},
@@ -94,6 +112,7 @@ METHODS: Dict[str, Dict[str, Any]] = {
 PRESETS: Dict[str, Dict[str, Any]] = {
     **{name: {**SIZES["base"], **options} for name, options in METHODS.items()},
     **{f"{name}_{size}": {**SIZES[size], **options} for name, options in METHODS.items() for size in SIZES},
+    "jm_nat_iwslt_small": {**IWSLT_SMALL, **JM_NAT},
 }
 
 for _name, _overrides in PRESETS.items():

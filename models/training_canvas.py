@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from nat_plugin.canvas.glancing import FirstPass, Revealing, probabilities_of
-from nat_plugin.canvas.masking import full_mask
+from nat_plugin.canvas.masking import full_mask, length_mask
+from nat_plugin.models.word_noise import WordNoise
 
 ProxyTargets = Callable[[Tensor, Tensor], Tensor]
 """From logits [B, m, V] and lengths [B] to the token that each slot is held against, [B, m] int64: a criterion's."""
@@ -19,7 +20,8 @@ ProxyTargets = Callable[[Tensor, Tensor], Tensor]
 class TrainingCanvas(NamedTuple):
     """Attributes:
     slots: [B, m] int64, tokens and ``<mask>``.
-    masked: [B, m] bool, the slots that hold ``<mask>``.
+    masked: [B, m] bool, the slots that are to be predicted: they hold ``<mask>``, or, with
+        ``--decoder-mask-fill bert``, 10 % of them a random word and 10 % what stood there.
     proxy: [B, m] int64, the token of each slot by the criterion's alignment of a first pass: what the slots that are
         not masked show. None where there was no such pass, and they show the target at their own place.
     first_pass_hits: [B] int64, in how many slots the first pass predicted that token; None likewise.
@@ -40,12 +42,14 @@ class CanvasMaker:
         own_slots: whether slot i is target i's, so that no alignment has to say what it shows.
         mask_idx: the id of ``<mask>``.
         seed: of the draws.
+        noise: what fills masked slots in training where that is not always ``<mask>``.
     """
 
     revealing: Revealing
     own_slots: bool
     mask_idx: int
     seed: int
+    noise: Optional[WordNoise] = None
 
     @property
     def has_first_pass(self) -> bool:
@@ -62,16 +66,21 @@ class CanvasMaker:
         slots = torch.full((lengths.size(0), width), self.mask_idx, device=lengths.device)
         return TrainingCanvas(slots, full_mask(lengths, width))
 
-    def of_targets(self, targets: Tensor, lengths: Tensor, update: int, sentence_ids: Tensor) -> TrainingCanvas:
+    def of_targets(
+        self, targets: Tensor, lengths: Tensor, update: int, sentence_ids: Tensor, *, noisy: bool
+    ) -> TrainingCanvas:
         """Slots that show the target at their own place, or are masked; without a first pass.
 
         Args:
             targets: [B, n] int64.
             lengths: [B].
             update, sentence_ids: what the draws depend on.
+            noisy: whether :attr:`noise` fills masked slots; otherwise all hold ``<mask>``, as in decoding.
         """
         masked = self._masked(lengths, targets.size(1), None, update, sentence_ids)
-        return TrainingCanvas(targets.masked_fill(masked, self.mask_idx), masked)
+        if not noisy:
+            return TrainingCanvas(targets.masked_fill(masked, self.mask_idx), masked)
+        return TrainingCanvas(self._filled(targets, masked, lengths, update, sentence_ids), masked)
 
     def after_first_pass(
         self,
@@ -94,12 +103,19 @@ class CanvasMaker:
         first = _first_pass(lambda: decode(hidden.slots), lengths, proxy_targets, self.revealing.by_probability)
         masked = self._masked(lengths, width, first, update, sentence_ids)
         hits = (hidden.masked & first.predictions.eq(first.proxy)).sum(1)
-        return TrainingCanvas(first.proxy.masked_fill(masked, self.mask_idx), masked, first.proxy, hits)
+        slots = self._filled(first.proxy, masked, lengths, update, sentence_ids)
+        return TrainingCanvas(slots, masked, first.proxy, hits)
 
     def _masked(
         self, lengths: Tensor, width: int, first: Optional[FirstPass], update: int, sentence_ids: Tensor
     ) -> Tensor:
         return self.revealing.masked(lengths, width, first, seed=self.seed, update=update, sentence_ids=sentence_ids)
+
+    def _filled(self, tokens: Tensor, masked: Tensor, lengths: Tensor, update: int, sentence_ids: Tensor) -> Tensor:
+        if self.noise is None:
+            return tokens.masked_fill(masked, self.mask_idx)
+        slots: Tensor = self.noise(tokens, masked, length_mask(lengths, tokens.size(1)), update, sentence_ids)
+        return slots
 
 
 def _first_pass(

@@ -9,13 +9,20 @@ from nat_plugin.alignments.axe_alignment import AxeAlignment, AxeOperator
 from nat_plugin.alignments.cross_entropy import label_smoothed_cross_entropy
 from nat_plugin.alignments.ctc import CtcStatistics, ctc_best_alignment, ctc_fits, ctc_loss, ctc_statistics
 from nat_plugin.alignments.nan_report import raise_pending
-from nat_plugin.alignments.ngram import ngram_costs, ngram_loss
+from nat_plugin.alignments.ngram import (
+    CrossEntropyAndNgramCosts,
+    cross_entropy_and_ngram_costs,
+    ngram_costs,
+    ngram_loss,
+    ngram_windows,
+)
 from nat_plugin.alignments.oaxe import OaxeAlignment, oaxe_alignment, oaxe_loss, oaxe_loss_and_alignment
 from nat_plugin.alignments.slot_log_probs import SlotLogProbs, slot_log_probs
 
 __all__ = [
     "AxeAlignment",
     "AxeOperator",
+    "CrossEntropyAndNgramCosts",
     "CtcStatistics",
     "OaxeAlignment",
     "SlotLogProbs",
@@ -23,6 +30,7 @@ __all__ = [
     "axe_loss",
     "axe_loss_and_alignment",
     "causal_axe_loss",
+    "cross_entropy_and_ngram_costs",
     "ctc_best_alignment",
     "ctc_fits",
     "ctc_loss",
@@ -30,6 +38,7 @@ __all__ = [
     "label_smoothed_cross_entropy",
     "ngram_costs",
     "ngram_loss",
+    "ngram_windows",
     "oaxe_alignment",
     "oaxe_loss",
     "oaxe_loss_and_alignment",

@@ -43,14 +43,29 @@ def label_smoothed_cross_entropy(
     if mask is None:
         mask = torch.ones_like(targets, dtype=torch.bool)
     check_slot_mask(mask, logits, "mask")
-    place = torch.arange(1, mask.size(1) + 1, device=mask.device)
     lprobs = slot_log_probs(
         logits,
         targets.unsqueeze(2),
-        (mask * place).amax(1),
+        lengths_up_to_last(mask),
         mean=label_smoothing > 0,
         backend=backend,
         overwrite_logits=overwrite_logits,
     )
-    costs = lprobs.of_tokens.squeeze(2).neg().masked_fill(~mask, 0.0).sum(1)
-    return reduce_costs(smooth_labels(costs, lprobs.mean, mask, label_smoothing), mask.sum(1), reduction)
+    costs = cross_entropy_costs(lprobs.of_tokens.squeeze(2), lprobs.mean, mask=mask, label_smoothing=label_smoothing)
+    return reduce_costs(costs, mask.sum(1), reduction)
+
+
+def lengths_up_to_last(mask: Tensor) -> Tensor:
+    """How many slots there are up to the last one that is set in ``mask`` [B, m] bool: [B] int64."""
+    return (mask * torch.arange(1, mask.size(1) + 1, device=mask.device)).amax(1)
+
+
+def cross_entropy_costs(lprobs: Tensor, mean_lprobs: Tensor, *, mask: Tensor, label_smoothing: float) -> Tensor:
+    """The loss from log-probabilities that are there already: [B].
+
+    Args:
+        lprobs: [B, m], of each slot's target.
+        mean_lprobs: [B, m], their means over the vocabulary; not looked at where ``label_smoothing`` is 0.
+        mask, label_smoothing: as in :func:`label_smoothed_cross_entropy`.
+    """
+    return smooth_labels(lprobs.neg().masked_fill(~mask, 0.0).sum(1), mean_lprobs, mask, label_smoothing)

@@ -1,4 +1,4 @@
-"""The n-gram loss of JM-NAT (Guo et al. 2020, §3.3): bags of n-grams, expected against true.
+"""The n-gram loss of JM-NAT (Guo et al. 2020, §4.2): bags of n-grams, expected against true.
 
 For an n-gram g of the reference, its expected count under the model is C̃(g) = Σ_t Π_i p_{t+i}(g_i), over windows of n
 consecutive masked slots, and C_y(g) is its count in the reference over the same windows. The loss is
@@ -12,12 +12,13 @@ its loss can be negative. This is our one departure.)
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import NamedTuple, Optional
 
 import torch
 from torch import Tensor
 
-from nat_plugin.alignments.checks import check_one_slot_a_target, check_slot_mask
+from nat_plugin.alignments.checks import check_label_smoothing, check_one_slot_a_target, check_slot_mask
+from nat_plugin.alignments.cross_entropy import cross_entropy_costs, lengths_up_to_last
 from nat_plugin.alignments.reduction import reduce_costs
 from nat_plugin.alignments.slot_log_probs import slot_log_probs
 
@@ -54,6 +55,63 @@ def ngram_loss(
     return reduce_costs(costs, target_lengths, reduction)
 
 
+class CrossEntropyAndNgramCosts(NamedTuple):
+    """Two losses of each sentence, [B] each.
+
+    Attributes:
+        cross_entropy: nats.
+        ngram: the number of n-grams that are not matched.
+    """
+
+    cross_entropy: Tensor
+    ngram: Tensor
+
+
+def cross_entropy_and_ngram_costs(
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    n: int,
+    mask: Tensor,
+    label_smoothing: float = 0.0,
+    backend: Optional[str] = None,
+    overwrite_logits: bool = False,
+) -> CrossEntropyAndNgramCosts:
+    """The two losses over the slots in ``mask``, which share one pass over the logits, and one for their gradient.
+
+    Args:
+        logits: [B, m, V].
+        targets: [B, m] int64; any token in range beyond the last slot in the mask.
+        n: the order of the n-grams, at least 1.
+        mask: [B, m] bool; a window is n slots in it side by side.
+        label_smoothing: ε of the cross entropy.
+        backend, overwrite_logits: see :func:`nat_plugin.alignments.slot_log_probs`.
+
+    Raises:
+        ValueError: n < 1, shapes that do not fit, or ε out of range.
+        FloatingPointError: NaN in the logits of a slot up to the last one in the mask.
+    """
+    check_one_slot_a_target(logits, targets, "the n-gram loss")
+    check_label_smoothing(label_smoothing)
+    check_slot_mask(mask, logits, "mask")
+    lengths = lengths_up_to_last(mask)
+    lprobs = slot_log_probs(
+        logits, targets, lengths, mean=label_smoothing > 0, backend=backend, overwrite_logits=overwrite_logits
+    )
+    own = lprobs.of_tokens.diagonal(dim1=1, dim2=2)
+    return CrossEntropyAndNgramCosts(
+        cross_entropy_costs(own, lprobs.mean, mask=mask, label_smoothing=label_smoothing),
+        ngram_costs(lprobs.of_tokens, targets, lengths, n=n, masked=mask),
+    )
+
+
+def ngram_windows(mask: Tensor, n: int) -> Tensor:
+    """Where n slots in ``mask`` [B, m] bool stand side by side: [B, m-n+1] bool (none for m < n), by their first."""
+    if mask.size(1) < n:
+        return mask[:, :0]
+    return mask.unfold(1, n, 1).all(2)
+
+
 def ngram_costs(
     lprobs: Tensor, targets: Tensor, target_lengths: Tensor, *, n: int, masked: Optional[Tensor] = None
 ) -> Tensor:
@@ -77,12 +135,11 @@ def ngram_costs(
         return lprobs.sum((1, 2)) * 0.0
     probabilities = lprobs.exp()
     same_token = targets.unsqueeze(2) == targets.unsqueeze(1)
-    is_window = counted[:, :windows]
+    is_window = ngram_windows(counted, n)
     expected = probabilities[:, :windows, :windows]  # [B, t, s]: window t says the n-gram that stands at s
     same = same_token[:, :windows, :windows]
     for place in range(1, n):
         end = place + windows
-        is_window = is_window & counted[:, place:end]
         expected = expected * probabilities[:, place:end, place:end]
         same = same & same_token[:, place:end, place:end]
     expected_counts = expected.masked_fill(~is_window.unsqueeze(2), 0.0).sum(1)
