@@ -60,6 +60,7 @@ RECIPES = {
         "The CMLM of Ghazvininejad et al. 2019 with cross entropy, as the AXE paper trains it.", "nat_cross_entropy"
     ),
     "cmlm_axe": Recipe("The CMLM with aligned cross entropy, Ghazvininejad et al. 2020.", "nat_axe"),
+    "jm_nat": Recipe("JM-NAT with its n-gram loss, Guo et al. 2020.", "nat_ngram", "jm_nat"),
     "glat": Recipe("The glancing transformer, Qian et al. 2021.", "nat_cross_entropy", "glat"),
     "ctc": Recipe("CTC on an upsampled canvas, Gu & Kong 2021.", "nat_ctc", "ctc", label_smoothing=0.01),
     "ctc_vae": Recipe("CTC with a latent variable, Gu & Kong 2021.", "nat_ctc", "ctc_vae", label_smoothing=0.01),

@@ -35,9 +35,12 @@ def free_port() -> int:
         return port
 
 
-@pytest.mark.parametrize("criterion", ["nat_cross_entropy", "nat_axe"])
-def test_four_micro_batches_are_one_batch(made: Corpus, tmp_path: Path, criterion: str) -> None:
-    flags = [*CUT, "--criterion", criterion, "--label-smoothing", 0.1]
+JM_NAT = ["--arch", "jm_nat_tiny", "--criterion", "nat_ngram", "--encoder-loss-factor", 1, "--ngram-loss-factor", 1]
+
+
+@pytest.mark.parametrize("method", [["--criterion", "nat_cross_entropy"], ["--criterion", "nat_axe"], JM_NAT])
+def test_four_micro_batches_are_one_batch(made: Corpus, tmp_path: Path, method: list[object]) -> None:
+    flags = [*CUT, *method, "--label-smoothing", 0.1]
     train(made.data, tmp_path / "one", "--batch-size", 32, *flags).checked()
     train(made.data, tmp_path / "four", "--batch-size", 8, "--update-freq", 4, *flags).checked()
     train(made.data, tmp_path / "quarter", "--batch-size", 8, *flags).checked()
@@ -49,6 +52,7 @@ def test_four_micro_batches_are_one_batch(made: Corpus, tmp_path: Path, criterio
     "method",
     [
         ["--criterion", "nat_axe"],
+        JM_NAT,
         ["--arch", "ctc_vae_glat_tiny", "--latent-layers", 1, "--criterion", "nat_ctc"],
     ],
 )

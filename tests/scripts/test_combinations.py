@@ -21,7 +21,7 @@ from scripts.train import build_commands
 from tests.scripts import tiny_training
 
 ROOT = Path(__file__).resolve().parents[2]
-METHODS = sorted({row.method for row in TABLE_4} | {"glat", "vae_nat"})
+METHODS = sorted({row.method for row in TABLE_4} | {"glat", "jm_nat", "vae_nat"})
 UPDATES = 4
 
 
@@ -54,6 +54,7 @@ def test_the_name_of_the_model_says_the_same_as_the_flags(method: str) -> None:
     flags = compose_run(["data=generated", f"method={method}", "size=base", "budget=paper", "machine=cpu"])["fairseq"]
     preset = MODEL_DATACLASS_REGISTRY[flags["arch"]]()
     compared = ["masking", "copying", "upsample_scale", "latent_dim"]
+    compared += ["encoder_mask_prob", "decoder_mask_span", "decoder_mask_fill"]
     if method != "axe_glat":  # the name is that of Qian et al. 2021, Gu & Kong's glancing is another one
         compared += ["glancing_ratio", "glancing_distance", "glancing_count"]
     for key in set(compared) & set(flags):
@@ -102,7 +103,12 @@ def test_a_method_trains_and_decodes(tiny_data: Path, tmp_path: Path, method: st
     assert [name for name in frozen if "k_proj.bias" not in name] == []  # softmax does not see a key's bias
     for batch in batches_of(task, "valid"):
         assert trainer.valid_step(batch)["loss"] > 0
-    expected = {"glat": {"revealed"}, "rnd": {"revealed"}, "vae": {"kl", "active_dimensions"}}
+    expected = {
+        "glat": {"revealed"},
+        "rnd": {"revealed"},
+        "vae": {"kl", "active_dimensions"},
+        "jm": {"ngram_loss", "encoder_loss"},
+    }
     logged = set(logs[-1])
     assert all(names <= logged for part, names in expected.items() if part in method.split("_"))
     generator = task.build_generator([model], cfg.generation)
