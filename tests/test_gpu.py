@@ -7,6 +7,7 @@ import torch
 
 from nat_plugin.alignments import axe_loss_and_alignment, label_smoothed_cross_entropy
 from nat_plugin.canvas.masking import uniform_mask
+from nat_plugin.models.presets import JM_NAT
 from tests import helpers
 
 pytestmark = [
@@ -35,9 +36,25 @@ def test_axe_and_cross_entropy() -> None:
 
 def test_masks_are_the_same_on_both_devices() -> None:
     lengths, ids = torch.randint(1, 20, (100,)), torch.arange(100)
-    on_cpu = uniform_mask(lengths, 20, seed=1, update=3, sentence_ids=ids)
-    on_gpu = uniform_mask(lengths.cuda(), 20, seed=1, update=3, sentence_ids=ids.cuda())
-    assert torch.equal(on_cpu, on_gpu.cpu())
+    for span in (1, 2, 3):
+        on_cpu = uniform_mask(lengths, 20, seed=1, update=3, sentence_ids=ids, span=span)
+        on_gpu = uniform_mask(lengths.cuda(), 20, seed=1, update=3, sentence_ids=ids.cuda(), span=span)
+        assert torch.equal(on_cpu, on_gpu.cpu())
+
+
+@pytest.mark.parametrize("share_embeddings", ["all", "none"])
+def test_jm_nat_is_the_same_on_both_devices(share_embeddings: str) -> None:
+    task = helpers.task()
+    model = helpers.model(task, **JM_NAT, share_embeddings=share_embeddings).double().train()
+    sample = helpers.batch(helpers.dataset(task, helpers.pairs(12)))
+    criterion = helpers.criterion("nat_ngram", task, encoder_loss_factor=1.0, ngram_loss_factor=1.0)
+    on_cpu, _, log = criterion(model, sample)
+    assert float(log["encoder_tokens"]) > 0
+    on_gpu = torch.utils._pytree.tree_map(lambda part: part.cuda() if torch.is_tensor(part) else part, sample)
+    on_cuda, _, _ = criterion(model.cuda(), on_gpu)
+    torch.testing.assert_close(on_cpu, on_cuda.cpu(), rtol=1e-7, atol=0)
+    on_cuda.backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])

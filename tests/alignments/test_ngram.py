@@ -11,7 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nat_plugin.alignments import ngram_loss
+from nat_plugin.alignments import (
+    cross_entropy_and_ngram_costs,
+    label_smoothed_cross_entropy,
+    ngram_loss,
+    ngram_windows,
+)
 from tests.alignments.problems import lengths
 
 V = 3  # few words: n-grams occur more than once
@@ -103,6 +108,58 @@ def test_windows_need_n_masked_neighbours() -> None:
     assert logits.grad.abs().sum() == 0
 
 
+@given(
+    sizes=st.lists(st.integers(0, 6), min_size=1, max_size=4),
+    n=st.integers(1, 3),
+    smoothing=st.sampled_from([0.0, 0.1]),
+    overwrite=st.booleans(),
+    seed=st.integers(0, 999),
+)
+def test_with_the_cross_entropy_it_is_both_losses_and_their_gradients(
+    sizes: list[int], n: int, smoothing: float, overwrite: bool, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    width, batch = max(sizes) + 1, len(sizes)
+    logits = torch.randn(batch, width, V, generator=generator, dtype=torch.float64)
+    targets = torch.randint(0, V, (batch, width), generator=generator)
+    mask = torch.rand(batch, width, generator=generator) < 0.7
+    mask = mask & (torch.arange(width) < torch.tensor(sizes).unsqueeze(1))
+    weights = torch.rand(2, batch, generator=generator, dtype=torch.float64)
+    apart, together = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    words = label_smoothed_cross_entropy(apart, targets, mask=mask, label_smoothing=smoothing, reduction="none")
+    grams = ngram_loss(apart, targets, lengths(*sizes), n=n, masked=mask, reduction="none")
+    costs = cross_entropy_and_ngram_costs(
+        together * 1.0, targets, n=n, mask=mask, label_smoothing=smoothing, overwrite_logits=overwrite
+    )
+    torch.testing.assert_close(costs.cross_entropy, words)
+    torch.testing.assert_close(costs.ngram, grams)
+    assert bool((costs.ngram <= ngram_windows(mask, n).sum(1) + 1e-9).all())
+    (weights[0] * words + weights[1] * grams).sum().backward()
+    (weights[0] * costs.cross_entropy + weights[1] * costs.ngram).sum().backward()
+    torch.testing.assert_close(together.grad, apart.grad)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_single_precision_of_the_same_logits(dtype: torch.dtype) -> None:
+    logits, targets = torch.randn(3, 6, V).to(dtype), torch.randint(0, V, (3, 6))
+    mask = torch.ones(3, 6, dtype=torch.bool)
+    half, single = (
+        cross_entropy_and_ngram_costs(one, targets, n=2, mask=mask, label_smoothing=0.1)
+        for one in (logits, logits.float())
+    )
+    for one, other in zip(half, single, strict=True):
+        assert one.dtype == torch.float32
+        torch.testing.assert_close(one, other)
+
+
+def test_windows_are_n_slots_side_by_side() -> None:
+    mask = torch.tensor([[True, True, True, False, True, True]])
+    assert ngram_windows(mask, 1).tolist() == mask.tolist()
+    assert ngram_windows(mask, 2).tolist() == [[True, True, False, False, True]]
+    assert ngram_windows(mask, 3).tolist() == [[True, False, False, False]]
+    assert ngram_windows(mask, 7).shape == (1, 0)
+
+
 def test_gradcheck() -> None:
     logits = torch.randn(2, 5, V, dtype=torch.float64, requires_grad=True)
     targets = torch.randint(0, V, (2, 5))
@@ -117,3 +174,8 @@ def test_refuses_what_makes_no_sense() -> None:
         ngram_loss(logits[:, :2], targets, lengths(2))
     with pytest.raises(ValueError, match="masked"):
         ngram_loss(logits, targets, lengths(3), masked=torch.ones(1, 2, dtype=torch.bool))
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    with pytest.raises(ValueError, match="label_smoothing"):
+        cross_entropy_and_ngram_costs(logits, targets, n=2, mask=mask, label_smoothing=1.0)
+    with pytest.raises(ValueError, match="mask must be"):
+        cross_entropy_and_ngram_costs(logits, targets, n=2, mask=mask[:, :2])
