@@ -35,6 +35,7 @@ def mask_predict(
     mask_idx: int,
     iterations: int,
     stop_when_unchanged: bool = False,
+    remask_neighbours: bool = False,
     keep_history: bool = False,
 ) -> FilledCanvas:
     """Fill canvases of the given lengths in ``iterations`` decoder passes; 1 is one-pass decoding.
@@ -48,10 +49,13 @@ def mask_predict(
         mask_idx: the id of ``<mask>``.
         stop_when_unchanged: a canvas that a pass left as it was keeps its tokens from then on, and the loop ends when
             all have; whether one is finished does not depend on the others in its batch.
+        remask_neighbours: as many slots are masked again, but those of lowest probability together with the slots
+            beside them (Guo et al. 2020, §4.4), see :func:`lowest_with_neighbours`.
         keep_history: return every pass's tokens and scores.
     """
     width = int(lengths.max())
     real = length_mask(lengths, width)
+    choose = lowest_with_neighbours if remask_neighbours else lowest
     slots = torch.full((lengths.size(0), width), mask_idx, dtype=torch.int64, device=lengths.device)
     tokens, scores = predict(slots)
     steps = torch.ones_like(lengths)
@@ -59,7 +63,7 @@ def mask_predict(
     history = [(tokens, scores)] if keep_history else []
     for step in range(1, iterations):
         counts = (lengths * (iterations - step)).div(iterations, rounding_mode="floor").clamp(min=1)
-        masked = lowest(scores, counts, real) & ~finished.unsqueeze(1)
+        masked = choose(scores, counts, real) & ~finished.unsqueeze(1)
         new_tokens, new_scores = predict(tokens.masked_fill(masked, mask_idx))
         updated = torch.where(masked, new_tokens, tokens)
         steps = torch.where(finished, steps, steps + 1)
@@ -75,5 +79,24 @@ def mask_predict(
 
 def lowest(scores: Tensor, counts: Tensor, real: Tensor) -> Tensor:
     """The ``counts`` [B] real slots of lowest score in each sentence: [B, m] bool; the earlier one where scores tie."""
-    ranks = scores.masked_fill(~real, float("inf")).argsort(dim=1, stable=True).argsort(dim=1)
-    return (ranks < counts.unsqueeze(1)) & real
+    return (_ranks(scores, real) < counts.unsqueeze(1)) & real
+
+
+def lowest_with_neighbours(scores: Tensor, counts: Tensor, real: Tensor) -> Tensor:
+    """The ``counts`` [B] real slots that come first when slots of low score bring their neighbours along: [B, m] bool.
+
+    From the lowest score upwards each slot is taken, and then the slots beside it that are not taken yet, the one of
+    lower score first. A slot that was taken as a neighbour brings its own neighbours along in its turn.
+    """
+    ranks = _ranks(scores, real)
+    width = ranks.size(1)
+    around = torch.nn.functional.pad(ranks, (1, 1), value=width).unfold(1, 3, 1)  # padding's ranks are the last ones
+    turn = around.amin(2)  # when a slot is taken: by itself or as a neighbour
+    order = (turn * 2 + (turn != ranks)) * width + ranks
+    return (_ranks(order, real) < counts.unsqueeze(1)) & real
+
+
+def _ranks(values: Tensor, real: Tensor) -> Tensor:
+    """The place of each slot in ascending order, [B, m] int64 from 0; equal values in their order, padding last."""
+    largest = float("inf") if values.is_floating_point() else torch.iinfo(values.dtype).max
+    return values.masked_fill(~real, largest).argsort(dim=1, stable=True).argsort(dim=1)

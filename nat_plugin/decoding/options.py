@@ -29,6 +29,7 @@ class DecodingOptions:
     length_candidates: int = 1
     iterations: int = 1
     stop_when_unchanged: bool = False
+    remask_neighbours: bool = False
     deduplicate: bool = False
     reranker: str = ""
     ctc_beam: int = 0
@@ -136,11 +137,11 @@ def check_model(options: DecodingOptions, *, upsamples: bool, has_latent: bool) 
         UserError: an option that the model has no use for.
     """
     if upsamples:
-        for name, neutral in (("length_multiplier", 1.0), ("length_candidates", 1), ("iterations", 1)):
-            if getattr(options, name) != neutral:
-                raise UserError(
-                    f"{_flag(name)} {getattr(options, name)} has no meaning for a model with --upsample-scale: drop it."
-                )
+        for name in ("length_multiplier", "length_candidates", "iterations", "remask_neighbours"):
+            value = getattr(options, name)
+            if value != getattr(DecodingOptions, name):
+                said = _flag(name) if value is True else f"{_flag(name)} {value}"
+                raise UserError(f"{said} has no meaning for a model with --upsample-scale: drop it.")
     elif options.ctc_beam:
         raise UserError(
             f"--ctc-beam {options.ctc_beam} searches the slots of a CTC model, and this model has no --upsample-scale: "

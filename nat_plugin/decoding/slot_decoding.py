@@ -55,6 +55,7 @@ def fill_slots(model: Any, encoder_out: dict[str, Any], options: DecodingOptions
         mask_idx=symbols.mask,
         iterations=options.iterations,
         stop_when_unchanged=options.stop_when_unchanged,
+        remask_neighbours=options.remask_neighbours,
         keep_history=options.retain_history,
     )
     done = final(filled.tokens, filled.scores)

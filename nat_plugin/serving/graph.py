@@ -31,7 +31,7 @@ from nat_plugin.symbols import BLANK, MASK
 
 EXPORTABLE = ("length_multiplier", "length_candidates", "deduplicate")
 """Options of decoding that a graph can have; all others must be as they are by default."""
-_MEANS_NOTHING = ("nbest", "retain_history")
+_MEANS_NOTHING = ("nbest", "retain_history", "stop_when_unchanged", "remask_neighbours")  # in one pass
 
 
 def check_exportable(options: DecodingOptions) -> None:

@@ -42,6 +42,10 @@ class NatTranslationConfig(TranslationConfig):
     stop_when_unchanged: bool = field(
         default=False, metadata={"help": "mask-predict: a sentence that an iteration left as it was is finished"}
     )
+    remask_neighbours: bool = field(
+        default=False,
+        metadata={"help": "mask-predict: the least probable slots are masked again together with their neighbours"},
+    )
     deduplicate: bool = field(
         default=False, metadata={"help": "merge equal neighbouring tokens of the finished sentence into one"}
     )

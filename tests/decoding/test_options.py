@@ -64,6 +64,16 @@ def test_counts_the_candidates(values: dict[str, Any], count: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "flag"), [({"iterations": 4}, "--iterations 4"), ({"remask_neighbours": True}, "--remask-neighbours")]
+)
+def test_refuses_what_a_ctc_model_has_no_use_for(values: dict[str, Any], flag: str) -> None:
+    options = DecodingOptions(**values).validate()
+    check_model(options, upsamples=False, has_latent=False)
+    with pytest.raises(UserError, match=f"{flag} has no meaning for a model with --upsample-scale: drop it"):
+        check_model(options, upsamples=True, has_latent=False)
+
+
+@pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"ctc_beam": 20}, "--ctc-beam 20 searches the slots of a CTC model, and this model has no --upsample-scale"),

@@ -49,3 +49,7 @@ def test_the_model_itself_is_left_as_it_was(case: Case) -> None:
 def test_refuses_what_is_not_one_pass(options: DecodingOptions, flag: str) -> None:
     with pytest.raises(UserError, match=flag):
         check_exportable(options)
+
+
+def test_takes_what_means_nothing_in_one_pass() -> None:
+    check_exportable(DecodingOptions(stop_when_unchanged=True, remask_neighbours=True))
