@@ -51,6 +51,7 @@ class Copying(str, Enum):
     none = "none"
     uniform = "uniform"
     soft = "soft"
+    hard = "hard"
 
 
 class MaskFill(str, Enum):
@@ -144,7 +145,10 @@ class NatTransformerConfig(FairseqDataclass):
     )
     copying: Copying = field(
         default=Copying.none,
-        metadata={"help": "what fills a masked slot: <mask>, a uniform copy of the encoder's states, or SoftCopy"},
+        metadata={
+            "help": "what fills a masked slot: <mask>, a uniform copy of the encoder's states, SoftCopy, or a uniform "
+            "copy of the source's embeddings (hard)"
+        },
     )
     soft_copy_temperature: float = field(
         default=0.5, metadata={"help": "SoftCopy's τ in slots, where it begins or, if fixed, stays"}
@@ -171,6 +175,14 @@ class NatTransformerConfig(FairseqDataclass):
     decoder_layers: int = field(default=6, metadata={"help": "decoder layers"})
     decoder_attention_heads: int = field(default=8, metadata={"help": "decoder attention heads"})
     decoder_normalize_before: bool = field(default=False, metadata={"help": "layer norm before each decoder block"})
+    # no bool: a preset that has it on would turn the flag into "off"
+    positional_attention: int = field(
+        default=0,
+        metadata={
+            "argparse_const": 1,
+            "help": "attention by positions after self-attention in each decoder layer (Gu et al. 2018); 0: none",
+        },
+    )
     dropout: float = field(default=0.3, metadata={"help": "dropout probability"})
     attention_dropout: float = field(default=0.0, metadata={"help": "dropout of the attention weights"})
     activation_dropout: float = field(default=0.0, metadata={"help": "dropout after the feed-forward activation"})
@@ -196,6 +208,8 @@ def check_config(cfg: Any) -> None:
         dim, heads = getattr(cfg, f"{side}_embed_dim"), getattr(cfg, f"{side}_attention_heads")
         if heads < 1 or dim % heads:
             raise UserError(f"--{side}-attention-heads {heads} must divide --{side}-embed-dim, which is {dim}.")
+    if cfg.positional_attention not in (0, 1):
+        raise UserError(f"--positional-attention must be 1 or 0, not {cfg.positional_attention}.")
     _check_copying(cfg)
     _check_masks(cfg)
     revealing(cfg)
@@ -265,8 +279,9 @@ def _check_masks(cfg: Any) -> None:
 
 def _check_copying(cfg: Any) -> None:
     if cfg.copying != "none" and cfg.encoder_embed_dim != cfg.decoder_embed_dim:
+        copied = "source embeddings" if cfg.copying == "hard" else "encoder states"
         raise UserError(
-            f"--copying {Copying(cfg.copying).value} puts encoder states into decoder slots: --encoder-embed-dim "
+            f"--copying {Copying(cfg.copying).value} puts {copied} into decoder slots: --encoder-embed-dim "
             f"({cfg.encoder_embed_dim}) and --decoder-embed-dim ({cfg.decoder_embed_dim}) must be equal."
         )
     if not 0 < cfg.soft_copy_temperature < math.inf:

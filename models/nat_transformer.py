@@ -103,7 +103,9 @@ class NatTransformerModel(BaseFairseqModel):
             encoder_embedding,
             own_prediction_layer=masks_source and cfg.share_embeddings == "none",
         )
-        decoder = NatDecoder(transformer, dictionaries[1], decoder_embedding)
+        decoder = NatDecoder(
+            transformer, dictionaries[1], decoder_embedding, positional_attention=bool(cfg.positional_attention)
+        )
         latent = LatentModel(cfg, *dictionaries, encoder_embedding, decoder_embedding) if cfg.latent_dim else None
         encoder_masking = EncoderMasking(cfg, dictionaries[0]) if masks_source else None
         noise = WordNoise(dictionaries[1], cfg.seed, Stream.TARGET_NOISE) if cfg.decoder_mask_fill == "bert" else None

@@ -12,7 +12,7 @@ from nat_plugin.canvas.copying import soft_copy, uniform_copy
 
 
 class SlotCopy(nn.Module):
-    """Copies the encoder's states into the slots; see :mod:`nat_plugin.canvas.copying`.
+    """Copies the encoder's states, or the source's embeddings, into the slots; see :mod:`nat_plugin.canvas.copying`.
 
     SoftCopy's temperature is learned as its logarithm, so that it stays positive.
 
@@ -23,6 +23,7 @@ class SlotCopy(nn.Module):
     def __init__(self, cfg: Any) -> None:
         super().__init__()
         self.soft = cfg.copying == "soft"
+        self.of_embeddings = cfg.copying == "hard"
         if self.soft:
             log_temperature = torch.tensor(math.log(cfg.soft_copy_temperature))
             if cfg.fixed_soft_copy_temperature:
@@ -37,8 +38,10 @@ class SlotCopy(nn.Module):
 
     def forward(self, encoder_out: dict[str, Any], lengths: Tensor, width: int) -> Tensor:
         """Copies [B, width, D] for canvases of ``lengths`` [B] slots."""
-        states = encoder_out["encoder_out"][0].transpose(0, 1)
         padding = encoder_out["encoder_padding_mask"][0]
+        if self.of_embeddings:  # scaled as the decoder's are; the decoder adds positions of its own
+            return uniform_copy(encoder_out["encoder_embedding"][0], padding, lengths, width)
+        states = encoder_out["encoder_out"][0].transpose(0, 1)
         if self.soft:
             return soft_copy(states, padding, lengths, width, self.temperature)
         return uniform_copy(states, padding, lengths, width)

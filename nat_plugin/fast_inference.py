@@ -13,6 +13,8 @@ import torch
 from fairseq.modules import MultiheadAttention
 from torch import Tensor, nn
 
+from nat_plugin.attention import PositionalAttention, attend
+
 
 def speed_up_(side: nn.Module) -> None:
     """Replace the attention and the linear layers of an encoder or decoder by faster ones, in place.
@@ -35,15 +37,19 @@ def speed_up_(side: nn.Module) -> None:
 
 
 class InferenceAttention(nn.Module):
-    """What fairseq's :class:`MultiheadAttention` computes, without dropout and without returning its weights."""
+    """What fairseq's :class:`MultiheadAttention` or :class:`PositionalAttention` computes, without dropout and without
+    returning its weights."""
 
     def __init__(self, attention: Any) -> None:
         super().__init__()
         self.num_heads = attention.num_heads
         q, k, v = attention.q_proj, attention.k_proj, attention.v_proj
         self.is_self_attention: bool = attention.self_attention
+        self.is_positional = isinstance(attention, PositionalAttention)
         if self.is_self_attention:
             self.qkv_proj = _joined(q, k, v)
+        elif self.is_positional:
+            self.qk_proj, self.v_proj = _joined(q, k), v
         else:
             self.q_proj, self.kv_proj = q, _joined(k, v)
         self.out_proj = attention.out_proj
@@ -61,22 +67,20 @@ class InferenceAttention(nn.Module):
 
         Args:
             query: [T, B, D].
-            key, value: [S, B, D], the same tensor; for self-attention the query again.
+            key, value: [S, B, D], the same tensor; for self-attention the query again. Positional attention has the
+                same query and key [T, 1, D], and the value [T, B, D].
             key_padding_mask: [B, S] bool, True at padding.
             attn_mask: [T, S], added to the scores.
         """
         if self.is_self_attention:
             q, k, v = self.qkv_proj(query).chunk(3, -1)
+        elif self.is_positional:
+            q, k = self.qk_proj(query).expand(-1, value.size(1), -1).chunk(2, -1)
+            v = self.v_proj(value)
         else:
             q, (k, v) = self.q_proj(query), self.kv_proj(key).chunk(2, -1)
-        mask = attn_mask
-        if key_padding_mask is not None:
-            real = ~key_padding_mask[:, None, None, :]
-            mask = real if mask is None else mask.masked_fill(~real, float("-inf"))
-        q, k, v = (states.unflatten(2, (self.num_heads, -1)).permute(1, 2, 0, 3) for states in (q, k, v))
-        found = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        attended: Tensor = self.out_proj(found.permute(2, 0, 1, 3).flatten(2))
-        return attended, None
+        attended = attend(q, k, v, heads=self.num_heads, padding=key_padding_mask, attn_mask=attn_mask)
+        return self.out_proj(attended), None
 
     def _get_input_buffer(self, incremental_state: Any) -> dict[str, Optional[Tensor]]:
         """fairseq's decoder layer asks for it; there is no incremental state here."""
@@ -104,7 +108,7 @@ class PackedLinear(nn.Module):
 def _is_plain(attention: Any) -> bool:
     """Whether it does nothing that :class:`InferenceAttention` does not."""
     return (
-        (attention.self_attention or attention.encoder_decoder_attention)
+        (attention.self_attention or attention.encoder_decoder_attention or isinstance(attention, PositionalAttention))
         and attention.bias_k is None
         and not attention.add_zero_attn
         and all(type(getattr(attention, f"{part}_proj")) is nn.Linear for part in ("q", "k", "v", "out"))

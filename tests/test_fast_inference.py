@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from fairseq.modules import MultiheadAttention
 from torch import nn
 
 from nat_plugin import fast_inference
@@ -30,6 +31,11 @@ def kinds(module: nn.Module) -> set[type]:
         (CTC, {}),
         ({"encoder_normalize_before": True, "decoder_normalize_before": True}, {"length_candidates": 3, "nbest": 3}),
         ({"share_embeddings": "all"}, {"iterations": 4}),
+        ({**CTC, "positional_attention": 1}, {}),
+        (
+            {"positional_attention": 1, "decoder_normalize_before": True},
+            {"iterations": 4, "remask_neighbours": True, "length_candidates": 2},
+        ),
     ],
 )
 def test_translations_are_equal_token_for_token(
@@ -47,6 +53,7 @@ def test_translations_are_equal_token_for_token(
     fast.prepare_for_inference_(None)
     found = {kind for side in (fast.encoder, fast.decoder) for kind in kinds(side.layers)}
     assert InferenceAttention in found
+    assert not any(issubclass(kind, MultiheadAttention) for kind in found)
     assert (PackedLinear in found) == (packs and fast_inference._can_pack(model))
     assert (nn.Linear in found) == (not packs)
     sample = helpers.batch(helpers.dataset(task, helpers.pairs(40, seed=6), left_pad_source))

@@ -1,4 +1,4 @@
-"""What fills masked slots: copies of the encoder's states, spread over the canvas.
+"""What fills masked slots: copies of the encoder's states, or of the source's embeddings, spread over the canvas.
 
 A source sentence has S words and then its end marker, which is not copied: the canvas has a marker of its own. i counts
 the words from 0 and j the slots, whichever side the source is padded on.
@@ -18,7 +18,7 @@ def uniform_copy(states: Tensor, padding: Tensor, lengths: Tensor, width: int) -
     Both ends of the canvas are treated alike: each word fills s slots where m = s·S with a whole s.
 
     Args:
-        states: [B, S', D], the encoder's output.
+        states: [B, S', D], the encoder's output, or embeddings of the source.
         padding: [B, S'] bool, True at padding, on either side.
         lengths: [B] int64, m of each sentence, at least 1.
         width: slots of the padded canvas.

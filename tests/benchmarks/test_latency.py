@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import latency
-from benchmarks.inference import Task, Width, autoregressive, one_pass
+from benchmarks.inference import _ON_CPU, Task, Width, autoregressive, one_pass
 from nat_plugin.errors import UserError
+from tests import helpers
 
 TASK = Task(vocabulary=60, length=7, sentences=5)
 WIDTH = Width(16, 32, 2, 1)
@@ -52,6 +54,24 @@ def test_counts_the_arithmetic_of_a_sentence() -> None:
     soft_copy = 2 * slots * source * wide
     expected = layers * (linear + attention) + soft_copy + output
     assert one_pass(TASK, WIDTH, 3.0).gflop() == pytest.approx(expected / 1e9)
+
+
+def test_counts_positional_attention_and_its_shared_projections_once() -> None:
+    options = {"upsample_scale": 3.0, "masking": "full"}
+    task = helpers.task()
+    source, sentences, words, slots, wide = torch.full((5, 4), task.source_dictionary.eos()), 5, 3, 9, 16
+    found = []
+    for positional in (0, 1):
+        model = helpers.model(task, **options, positional_attention=positional).eval()
+        model.prepare_for_inference_(None)
+        with FlopCounterMode(display=False, custom_mapping=_ON_CPU) as counter, torch.no_grad():
+            lengths = model.upsampled_lengths(encoder_out := model.encode(source, torch.full((5,), words + 1)))
+            model.decode_canvas(torch.full((sentences, slots), task.mask_idx), lengths, encoder_out)
+        found.append(counter.get_total_flops())
+    places = slots + 1
+    projections = 2 * places * wide * wide * (2 + 2 * sentences)  # queries and keys once, values and output for each
+    attention = 2 * 2 * wide * places * places * sentences
+    assert found[1] - found[0] == projections + attention
 
 
 def test_sentences_differ_and_hold_words_only() -> None:

@@ -12,7 +12,7 @@ from tests import helpers
 from tests.criterions.test_nat_ctc import fitting
 
 CTC = {"masking": "full", "upsample_scale": 3.0}
-COPYING = ["none", "uniform", "soft"]
+COPYING = ["none", "uniform", "soft", "hard"]
 
 
 def decoder_input(model: Any, slots: torch.Tensor, lengths: torch.Tensor, encoder_out: dict[str, Any]) -> torch.Tensor:
@@ -24,7 +24,7 @@ def decoder_input(model: Any, slots: torch.Tensor, lengths: torch.Tensor, encode
     return seen[0]
 
 
-@pytest.mark.parametrize("copying", ["uniform", "soft"])
+@pytest.mark.parametrize("copying", COPYING[1:])
 def test_a_slot_that_shows_a_token_has_its_embedding_and_a_masked_one_its_copy(copying: str) -> None:
     task = helpers.task()
     model = helpers.model(task, copying=copying, positions="sinusoidal").eval()
@@ -44,6 +44,24 @@ def test_a_slot_that_shows_a_token_has_its_embedding_and_a_masked_one_its_copy(c
     assert bool((got[0, 2] != got[0, 3]).any()), "each masked slot has a copy of its own"
 
 
+@pytest.mark.parametrize("left_pad_source", [False, True])
+def test_hard_copies_are_embeddings_of_source_words(left_pad_source: bool) -> None:
+    task = helpers.task(left_pad_source=left_pad_source)
+    model = helpers.model(task, copying="hard", share_embeddings="none").eval()
+    pairs = helpers.pairs(5, seed=5)
+    sample = helpers.batch(helpers.dataset(task, pairs, left_pad_source))
+    encoder_out = model.encode(sample["net_input"]["src_tokens"], sample["net_input"]["src_lengths"])
+    lengths = torch.tensor([7, 1, 4, 12, 3])
+    copies = model.slot_copy(encoder_out, lengths, 12)
+    first, embedding = task.source_dictionary.index("w0"), model.encoder.embed_tokens.weight
+    for row, sentence in enumerate(sample["id"].tolist()):
+        words, slots = pairs[sentence][0], int(lengths[row])
+        for slot in range(slots):
+            word = words[int((slot + 0.5) * len(words) / slots)]
+            # √D = 4, as for the tokens that are shown
+            assert torch.equal(copies[row, slot], embedding[first + word] * 4)
+
+
 def test_a_canvas_without_masks_does_not_see_the_copies() -> None:
     task = helpers.task()
     model = helpers.model(task, copying="soft").eval()
@@ -57,15 +75,22 @@ def test_a_canvas_without_masks_does_not_see_the_copies() -> None:
 
 @pytest.mark.parametrize(
     ("canvas", "copying", "left_pad_source"),
-    [({}, "uniform", False), ({}, "soft", True), (CTC, "uniform", True), (CTC, "soft", False)],
+    [
+        ({}, "uniform", False),
+        ({}, "soft", True),
+        (CTC, "uniform", True),
+        (CTC, "soft", False),
+        ({"masking": "full"}, "hard", True),
+        (CTC, "hard", False),
+    ],
 )
 def test_learns_and_translates_alike_in_any_batch(canvas: dict[str, Any], copying: str, left_pad_source: bool) -> None:
     task = helpers.task(left_pad_source=left_pad_source)
     model = helpers.model(task, encoder_embed_dim=32, decoder_embed_dim=32, copying=copying, **canvas)
-    pairs = fitting(4, seed=3, longest=4) if canvas else helpers.pairs(6, seed=3, shortest=3)
+    pairs = fitting(4, seed=3, longest=4) if model.upsamples else helpers.pairs(6, seed=3, shortest=3)
     data = helpers.dataset(task, pairs, left_pad_source)
     sample = helpers.batch(data)
-    criterion = helpers.criterion("nat_ctc" if canvas else "nat_cross_entropy", task)
+    criterion = helpers.criterion("nat_ctc" if model.upsamples else "nat_cross_entropy", task)
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
     for update in range(120):
         model.set_num_updates(update)
@@ -74,7 +99,7 @@ def test_learns_and_translates_alike_in_any_batch(canvas: dict[str, Any], copyin
         (loss / size).backward()
         optimizer.step()
     best = task.build_generator([model], helpers.namespace()).generate([model], sample)
-    candidates = {} if canvas else {"length_candidates": 2, "iterations": 2}
+    candidates = {} if model.upsamples else {"length_candidates": 2, "iterations": 2}
     generator = task.build_generator([model], helpers.namespace(**candidates))
     together = generator.generate([model], sample)
     for row, sentence in enumerate(sample["id"].tolist()):
@@ -84,7 +109,7 @@ def test_learns_and_translates_alike_in_any_batch(canvas: dict[str, Any], copyin
         assert together[row][0]["score"] == pytest.approx(alone["score"], abs=1e-4)
 
 
-@pytest.mark.parametrize("copying", ["uniform", "soft"])
+@pytest.mark.parametrize("copying", COPYING[1:])
 def test_the_side_of_the_padding_does_not_matter(copying: str) -> None:
     task = helpers.task()
     model = helpers.model(task, copying=copying, **CTC).eval()
@@ -150,6 +175,7 @@ def test_runs_in_bfloat16(copying: str) -> None:
     ("options", "message"),
     [
         ({"copying": "soft", "encoder_embed_dim": 32, "share_embeddings": "decoder"}, "--copying soft puts encoder"),
+        ({"copying": "hard", "encoder_embed_dim": 32, "share_embeddings": "none"}, "--copying hard puts source embed"),
         ({"copying": "soft", "soft_copy_temperature": 0.0}, "--soft-copy-temperature must be above 0"),
     ],
 )

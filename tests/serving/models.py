@@ -19,6 +19,14 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"positions": "sinusoidal", "copying": "uniform"},
         {"length_candidates": 3, "length_multiplier": 1.3, "deduplicate": True},
     ),
+    "two lengths, positional attention, hard copies": (
+        {"positions": "sinusoidal", "copying": "hard", "positional_attention": 1},
+        {"length_candidates": 2},
+    ),
+    "ctc, positional attention, learned positions": (
+        {"masking": "full", "upsample_scale": 1.3, "positional_attention": 1},
+        {},
+    ),
     "ctc, SoftCopy, latent variable": (
         {
             "masking": "full",

@@ -33,7 +33,14 @@ def write_folder(case: Case, folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=["three lengths, sinusoids, uniform copies", "ctc, SoftCopy, latent variable"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "three lengths, sinusoids, uniform copies",
+        "two lengths, positional attention, hard copies",
+        "ctc, SoftCopy, latent variable",
+    ],
+)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Case, Path]:
     case = Case(request.param)
     return case, write_folder(case, tmp_path_factory.mktemp("export"))
