@@ -82,11 +82,13 @@ CTC_GLAT: Dict[str, Any] = {
 # Gu & Kong 2021, appendix A
 VAE: Dict[str, Any] = {"latent_dim": 8}
 
-# Guo et al. 2020, §4.1, §4.2 and §5.1.2: a tenth of the source, pairs of target tokens
+# Guo et al. 2020, §4.1, §4.2 and §5.1.2: a tenth of the source, pairs of target tokens, and the positional attention of
+# Gu et al. 2018
 JM_NAT: Dict[str, Any] = {
     "encoder_mask_prob": 0.1,
     "decoder_mask_span": 2,
     "decoder_mask_fill": MaskFill.bert,
+    "positional_attention": 1,
 }
 
 # Their small model for IWSLT14 (§5.1.2), as configs/size/iwslt_small.yaml has it

@@ -34,6 +34,7 @@ def test_the_method_is_what_the_paper_says() -> None:
     assert (parsed.criterion.ngram_size, parsed.criterion.length_loss_weight) == (2, 0.1)
     assert (parsed.model.encoder_mask_prob, parsed.model.decoder_mask_span) == (0.1, 2)
     assert (parsed.model.masking, parsed.model.decoder_mask_fill) == ("uniform", "bert")
+    assert parsed.model.positional_attention == 1
     assert (parsed.model.encoder_layers, parsed.model.decoder_ffn_embed_dim) == (5, 256)
     assert (parsed.optimizer.adam_betas, parsed.optimizer.adam_eps) == ("(0.9, 0.98)", 1e-9)
 
