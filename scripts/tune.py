@@ -58,6 +58,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     parser.add_argument("--metric", choices=METRICS, default="bleu", help="what is to be highest (default: bleu)")
     parser.add_argument("--split", default="valid", help="what to tune on (default: valid; never the test set)")
+    parser.add_argument(
+        "--checkpoint", help="file in RUN/checkpoints, or a path (default: averaged.pt, else the best, else the last)"
+    )
     parser.add_argument("--threads", type=int, help="processor threads of fairseq-generate")
     return parser.parse_args(arguments)
 
@@ -94,15 +97,19 @@ def _number(text: str) -> int | float | str:
 
 
 def evaluate_all(
-    run: Path, grids: Sequence[tuple[str, list[int | float | str]]], split: str, threads: int | None
+    run: Path,
+    grids: Sequence[tuple[str, list[int | float | str]]],
+    split: str,
+    threads: int | None,
+    checkpoint: str | None = None,
 ) -> list[tuple[dict[str, Any], Row]]:
     """One row for each combination, in order; rows that the same checkpoint already has are read, not made again."""
     flags = [flag for flag, _ in grids]
-    lists = NBestLists(run, split, threads)
+    lists = NBestLists(run, split, threads, checkpoint)
     rows = []
     for values in itertools.product(*(values for _, values in grids)):
         settings = dict(zip(flags, values, strict=True))
-        planned = Evaluation.plan(run, split=split, overrides=settings)
+        planned = Evaluation.plan(run, split=split, checkpoint=checkpoint, overrides=settings)
         row = _stored_row(planned)
         if row is None:
             row = lists.row(planned, settings) if lists.can_serve(planned, settings) else planned.run(threads)
@@ -129,7 +136,7 @@ def store_winner(run: Path, settings: dict[str, Any]) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_arguments(arguments)
     grids = [parse_grid(text) for text in options.grids]
-    rows = evaluate_all(options.run, grids, options.split, options.threads)
+    rows = evaluate_all(options.run, grids, options.split, options.threads, options.checkpoint)
     best, winner = max(rows, key=lambda entry: entry[1][options.metric])
     store_winner(options.run, best)
     flags = [flag for flag, _ in grids]

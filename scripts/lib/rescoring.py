@@ -23,8 +23,8 @@ class NBestLists:
     the very translations that decoding with β would give.
     """
 
-    def __init__(self, run: Path, split: str, threads: int | None) -> None:
-        self.run, self.split, self.threads = run, split, threads
+    def __init__(self, run: Path, split: str, threads: int | None, checkpoint: str | None = None) -> None:
+        self.run, self.split, self.threads, self.checkpoint = run, split, threads, checkpoint
         self._lists: dict[tuple[tuple[str, Any], ...], Generation] = {}
 
     @staticmethod
@@ -47,7 +47,9 @@ class NBestLists:
             # Without a bonus the printed score is log p(y|x) + α·log p_LM(y).
             nbest = planned.flags["ctc_beam"] * planned.flags.get("latent_samples", 1)
             whole_list = {"token_bonus": 0.0, "nbest": nbest}
-            whole = Evaluation.plan(self.run, split=self.split, overrides=searched | whole_list)
+            whole = Evaluation.plan(
+                self.run, split=self.split, checkpoint=self.checkpoint, overrides=searched | whole_list
+            )
             self._lists[key] = whole.translate(self.threads)
         generation = self._lists[key]
         bonus, form = planned.flags.get("token_bonus", 0.0), planned.flags.get("length_bonus_form", "log")

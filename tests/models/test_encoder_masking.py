@@ -90,7 +90,7 @@ def test_validation_and_generation_read_the_source_as_it_is() -> None:
     first = output_of(model, sample)[0].masked
     model.set_num_updates(9)
     assert torch.equal(output_of(model, sample)[0].masked, first)
-    plain = helpers.model(task).eval()
+    plain = helpers.model(task, positional_attention=1).eval()
     plain.load_state_dict(model.state_dict())  # with shared embeddings it has no parameter more
     options = helpers.namespace(iterations=3)
     both = [task.build_generator([one], options).generate([one], sample) for one in (model, plain)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -37,9 +37,11 @@ class FakeEvaluation:
     """Stands in for fairseq-generate: BLEU is highest at λ = 1.05, with a tie at 1.1."""
 
     calls: int = 0
+    checkpoints: ClassVar[set[str | None]] = set()
 
-    def __init__(self, run: Path, overrides: dict[str, Any]) -> None:
+    def __init__(self, run: Path, overrides: dict[str, Any], checkpoint: str | None) -> None:
         self.overrides, self.run_folder = overrides, run
+        FakeEvaluation.checkpoints.add(checkpoint)
         self.stem = "valid_" + "_".join(f"{key}={value}" for key, value in overrides.items())
         self.flags = overrides
         self.checkpoint = run / "checkpoint.pt"
@@ -70,7 +72,11 @@ def test_stores_the_first_best_and_skips_what_is_done(
 ) -> None:
     (tmp_path / "checkpoint.pt").touch()
     (tmp_path / "tuned.json").write_text('{"length_candidates": 5}')
-    planner = type("Planner", (), {"plan": staticmethod(lambda run, split, overrides: FakeEvaluation(run, overrides))})
+    planner = type(
+        "Planner",
+        (),
+        {"plan": staticmethod(lambda run, split, checkpoint, overrides: FakeEvaluation(run, overrides, checkpoint))},
+    )
     monkeypatch.setattr(tune, "Evaluation", planner)
     FakeEvaluation.calls = 0
     tune.main([str(tmp_path), "length_multiplier=1.00:1.10:0.05"])
@@ -83,7 +89,10 @@ def test_stores_the_first_best_and_skips_what_is_done(
 
     tune.main([str(tmp_path), "length_multiplier=1.00:1.10:0.05", "--metric", "chrf"])
     assert FakeEvaluation.calls == 3
+    assert FakeEvaluation.checkpoints == {None}
     assert json.loads((tmp_path / "tuned.json").read_text())["length_multiplier"] == 1.1
+    tune.main([str(tmp_path), "length_multiplier=1.00", "--checkpoint", "checkpoint_last.pt"])
+    assert FakeEvaluation.checkpoints == {None, "checkpoint_last.pt"}
 
 
 @pytest.mark.end_to_end
