@@ -12,6 +12,7 @@ from omegaconf import II
 from nat_plugin.canvas.glancing import Revealing
 from nat_plugin.canvas.schedule import Schedule
 from nat_plugin.errors import UserError
+from nat_plugin.models.halves import check_halves
 
 
 class Masking(str, Enum):
@@ -162,6 +163,19 @@ class NatTransformerConfig(FairseqDataclass):
         default="1.0:0.0@150k",
         metadata={"help": "nats below which a position's KL costs no less in training; a schedule as --glancing-ratio"},
     )
+    load_encoder_from: str = field(
+        default="",
+        metadata={"help": "a training that begins takes encoder and length predictor of this checkpoint"},
+    )
+    load_decoder_from: str = field(
+        default="", metadata={"help": "a training that begins takes the decoder of this checkpoint"}
+    )
+    freeze_encoder: bool = field(
+        default=False, metadata={"help": "do not train the encoder; needs embeddings that are not shared by all"}
+    )
+    freeze_decoder: bool = field(
+        default=False, metadata={"help": "do not train the decoder; needs embeddings that are not shared by all"}
+    )
     max_length_offset: int = field(
         default=256, metadata={"help": "largest difference of target and source length that the length predictor knows"}
     )
@@ -212,6 +226,7 @@ def check_config(cfg: Any) -> None:
         raise UserError(f"--positional-attention must be 1 or 0, not {cfg.positional_attention}.")
     _check_copying(cfg)
     _check_masks(cfg)
+    check_halves(cfg)
     revealing(cfg)
     free_bits(cfg)
     if cfg.latent_dim < 0:

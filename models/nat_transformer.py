@@ -17,6 +17,7 @@ from nat_plugin.fast_inference import speed_up_
 from nat_plugin.models.building import embeddings, transformer_config
 from nat_plugin.models.config import NatTransformerConfig, check_config, free_bits, revealing
 from nat_plugin.models.encoder_masking import EncoderMasking, EncoderPrediction
+from nat_plugin.models.halves import freeze_halves, load_halves
 from nat_plugin.models.latent import LatentModel, LatentTerms
 from nat_plugin.models.length_predictor import LengthPredictor
 from nat_plugin.models.nat_decoder import NatDecoder
@@ -84,6 +85,7 @@ class NatTransformerModel(BaseFairseqModel):
         self.num_updates = 0
         if cfg.init == "bert":
             self.apply(init_bert_params)
+        freeze_halves(self, cfg)
 
     @classmethod
     def build_model(cls, cfg: NatTransformerConfig, task: Any) -> NatTransformerModel:
@@ -110,6 +112,10 @@ class NatTransformerModel(BaseFairseqModel):
         encoder_masking = EncoderMasking(cfg, dictionaries[0]) if masks_source else None
         noise = WordNoise(dictionaries[1], cfg.seed, Stream.TARGET_NOISE) if cfg.decoder_mask_fill == "bert" else None
         return cls(cfg, encoder, decoder, latent, encoder_masking, noise, CanvasSymbols.of(dictionaries[1]))
+
+    def begin_training(self, task: Any, restored: str) -> None:
+        """Called before the first update of a process; ``restored`` is the checkpoint that it goes on from, or ""."""
+        load_halves(self, self.cfg, task, restored)
 
     def set_num_updates(self, num_updates: int) -> None:
         super().set_num_updates(num_updates)

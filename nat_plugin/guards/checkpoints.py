@@ -100,10 +100,16 @@ def _guarded_model(original: Function) -> Function:
 
 def _guarded_resumption(original: Function) -> Function:
     def load_checkpoint(self: Any, filename: str, *args: Any, **kwargs: Any) -> Any:
-        """fairseq's; a file that is named but missing, or does not fit, raises :class:`UserError`."""
+        """fairseq's; a file that is named but missing, or does not fit, raises :class:`UserError`.
+
+        A model of ours hears here whether its training begins: the only place before the optimiser copies its weights.
+        """
         wanted = self.cfg.checkpoint.restore_file
         if wanted != _DEFAULT_RESTORE_FILE and not os.path.isfile(filename):
             raise UserError(f"there is no checkpoint at --restore-file {wanted}: correct it, or drop it to start anew.")
+        begin_training = getattr(self.get_model(), "begin_training", None)
+        if begin_training is not None:
+            begin_training(self.task, restored=filename if os.path.isfile(filename) else "")
         try:
             return original(self, filename, *args, **kwargs)
         except AssertionError as error:

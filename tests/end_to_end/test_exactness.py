@@ -53,6 +53,7 @@ def test_four_micro_batches_are_one_batch(made: Corpus, tmp_path: Path, method: 
     [
         ["--criterion", "nat_axe"],
         JM_NAT,
+        ["--criterion", "nat_axe", "--share-embeddings", "decoder", "--freeze-encoder"],
         ["--arch", "ctc_vae_glat_tiny", "--latent-layers", 1, "--criterion", "nat_ctc"],
     ],
 )
