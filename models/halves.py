@@ -14,7 +14,7 @@ from nat_plugin.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-# What is read with a half: the length predictor sees nothing but the encoder's states, and copies fill the decoder's slots.
+# What is read with a half: the length predictor sees the encoder's states alone, copies fill the decoder's slots.
 _MODULES = {"encoder": ("encoder", "length_predictor"), "decoder": ("decoder", "slot_copy")}
 # A predictor of lengths learns on, on a frozen encoder too: the encoder may be a teacher's, which has none.
 _FROZEN = {"encoder": ("encoder",), "decoder": ("decoder", "slot_copy")}
@@ -104,8 +104,8 @@ def _load(model: nn.Module, half: str, path: str, task: Any) -> None:
 def _copy(flag: str, name: str, saved: Tensor, own: Tensor) -> None:
     if saved.shape != own.shape:
         raise UserError(
-            f"{flag} does not fit ({name} is {list(saved.shape)} in it, but {list(own.shape)} here): give the model the "
-            "sizes and the dictionaries that it was trained with."
+            f"{flag} does not fit ({name} is {list(saved.shape)} in it, but {list(own.shape)} here): give the model "
+            "the sizes and the dictionaries that it was trained with."
         )
     with torch.no_grad():
         own.copy_(saved)
@@ -120,13 +120,14 @@ def _check_language(flag: str, half: str, state: dict[str, Any], task: Any) -> N
         logger.warning("%s does not say its language: it is taken to be %s", flag, here)
         return
     if language != here:
-        raise UserError(f"{flag} has {language} as its {side} language, not {here}: name a checkpoint of that language.")
+        raise UserError(f"{flag} has {language} as its {side} language, not {here}: name one of the same language.")
     path = Path(str(saved.get("data", "")).split(os.pathsep)[0]) / f"dict.{language}.txt"
     if not path.is_file():
         logger.warning("%s: its dictionary %s is not there, so only its size is compared", flag, path)
         return
     theirs, ours = task.load_dictionary(str(path)), getattr(task, f"{side}_dictionary")
-    differs = next((place for place, pair in enumerate(zip(theirs.symbols, ours.symbols)) if len(set(pair)) > 1), None)
+    pairs = enumerate(zip(theirs.symbols, ours.symbols, strict=False))  # their number is compared with the weights
+    differs = next((place for place, (there, here) in pairs if there != here), None)
     if differs is not None:
         raise UserError(
             f"{flag} was trained with another dictionary, {path} (word {differs} is '{theirs[differs]}' there, and "

@@ -32,6 +32,7 @@ from scripts.lib.generation import default_threads, displayed_path
 from scripts.lib.latent import figure, report, rows
 from scripts.lib.latent.posteriors import PosteriorReader
 from scripts.lib.latent.references import ComparedReferences, ReferencePair, compare_references
+from scripts.lib.pictures import load_pyplot
 from scripts.lib.prepared_data import PreparedData
 from scripts.lib.results import Row, read_rows, update_rows
 from scripts.lib.trained_model import TrainedModel
@@ -85,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.output:
         read_latent_rows(options.output)  # a file that cannot be updated is refused before the work, not after
     if not options.no_plot:
-        figure.check_matplotlib()
+        load_pyplot()  # found out before the work, not after
     torch.set_num_threads(options.threads or default_threads())
     command = shell(["scripts/analyse_latent.py", *(sys.argv[1:] if arguments is None else arguments)])
     models = [TrainedModel.load(folder) for folder in options.runs]

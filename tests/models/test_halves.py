@@ -38,7 +38,11 @@ def begun(seed: int, restored: str = "", **options: Any) -> Any:
 def same(first: Any, second: Any) -> set[str]:
     """The parameters that are equal and not constants of the initialisation."""
     other = dict(second.named_parameters())
-    return {name for name, value in first.named_parameters() if torch.equal(value, other[name]) and value.numel() > 1 and value.std() > 0}
+    return {
+        name
+        for name, value in first.named_parameters()
+        if torch.equal(value, other[name]) and value.numel() > 1 and value.std() > 0
+    }
 
 
 @pytest.mark.parametrize("half", HALVES)
@@ -60,7 +64,9 @@ def test_a_half_is_read_and_the_other_is_as_it_was(half: str, tmp_path: Path) ->
 
 def test_a_training_that_goes_on_reads_nothing(tmp_path: Path) -> None:
     model = begun(2, restored="checkpoint_last.pt", load_encoder_from=str(tmp_path / "removed.pt"))
-    assert same(model, made(2)) == {name for name, value in model.named_parameters() if value.numel() > 1 and value.std() > 0}
+    assert same(model, made(2)) == {
+        name for name, value in model.named_parameters() if value.numel() > 1 and value.std() > 0
+    }
 
 
 @pytest.mark.parametrize("half", HALVES)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nat_plugin.errors import UserError
-from nat_plugin.files import atomic_write
 from scripts.lib.latency.rows import MEASURES
+from scripts.lib.pictures import load_pyplot, save_figure
 
 _COLOURS = {"autoregressive": "C0", "iterative": "C1", "one pass": "C3"}
 _PANEL_INCHES = (4.6, 4.2)
@@ -27,16 +25,9 @@ def plot(results: Mapping[str, Any], path: Path) -> None:
     Raises:
         UserError: matplotlib is not installed.
     """
-    try:
-        logging.getLogger("matplotlib").setLevel(logging.WARNING)  # fairseq lets everybody's debugging through
-        import matplotlib
-    except ImportError as error:
-        raise UserError("the plot needs matplotlib: pip install '.[plots]', or give --no-plot.") from error
-    matplotlib.use("Agg")  # no window, and none is needed
-    from matplotlib import pyplot, ticker
+    pyplot = load_pyplot()
+    from matplotlib import ticker
 
-    pyplot.rcParams["svg.fonttype"] = "none"  # text stays text: a smaller file
-    pyplot.rcParams["svg.hashsalt"] = "nat_plugin"  # the same figures give the same file
     measures = [name for name in MEASURES if any(name in row["measures"] for row in results["systems"])]
     width, height = _PANEL_INCHES
     figure, panels = pyplot.subplots(
@@ -48,9 +39,7 @@ def plot(results: Mapping[str, Any], path: Path) -> None:
         panel.xaxis.set_major_formatter("{x:g}")
         panel.xaxis.set_minor_locator(ticker.NullLocator())
     panels[0][0].set_ylabel("BLEU")
-    with atomic_write(path, "wb") as handle:
-        figure.savefig(handle, format="svg", metadata={"Date": None})
-    pyplot.close(figure)
+    save_figure(figure, path)
 
 
 def _panel(panel: Any, measure: str, systems: Sequence[Mapping[str, Any]]) -> None:

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from nat_plugin.errors import UserError
-from nat_plugin.files import atomic_write
 from scripts.lib.latent.references import AlignedSentence
+from scripts.lib.pictures import load_pyplot, save_figure
 from scripts.lib.results import Row
 
 _PANEL_INCHES = (4.6, 3.8)
 _INCHES_A_WORD = 0.24
-
-
-def check_matplotlib() -> None:
-    """Find out before the work whether there will be plots.
-
-    Raises:
-        UserError: matplotlib is not installed.
-    """
-    _pyplot()
 
 
 def plot_dimensions(rows: Sequence[Row], path: Path) -> None:
@@ -32,7 +20,7 @@ def plot_dimensions(rows: Sequence[Row], path: Path) -> None:
         rows: of :mod:`scripts.lib.latent.rows`.
         path: an SVG file.
     """
-    pyplot = _pyplot()
+    pyplot = load_pyplot()
     width, height = _PANEL_INCHES
     figure, panels = pyplot.subplots(1, 3, figsize=(3 * width, height), layout="constrained")
     most = max(row["dimensions"] for row in rows)
@@ -55,7 +43,7 @@ def plot_dimensions(rows: Sequence[Row], path: Path) -> None:
         panel.set_ylim(bottom=0)
         panel.grid(alpha=0.3)
     panels[0].legend(fontsize="x-small")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_examples(sentences: Sequence[AlignedSentence], path: Path) -> None:
@@ -65,7 +53,7 @@ def plot_examples(sentences: Sequence[AlignedSentence], path: Path) -> None:
         sentences: at least one.
         path: an SVG file.
     """
-    pyplot = _pyplot()
+    pyplot = load_pyplot()
     sides = [2.5 + _INCHES_A_WORD * len(sentence.words) for sentence in sentences]
     figure, panels = pyplot.subplots(
         1, len(sentences), figsize=(sum(sides), max(sides)), layout="constrained", squeeze=False, width_ratios=sides
@@ -80,24 +68,4 @@ def plot_examples(sentences: Sequence[AlignedSentence], path: Path) -> None:
         panel.set_xticks(places, words, rotation=90, fontsize="x-small")
         panel.set_yticks(places, words, fontsize="x-small")
         panel.set(title=f"sentence {sentence.index + 1}", xlabel="z(x, y2)", ylabel="z(x, y1)")
-    _save(figure, path)
-
-
-def _pyplot() -> Any:
-    try:
-        logging.getLogger("matplotlib").setLevel(logging.WARNING)  # fairseq lets everybody's debugging through
-        import matplotlib
-    except ImportError as error:
-        raise UserError("the plots need matplotlib: pip install '.[plots]', or give --no-plot.") from error
-    matplotlib.use("Agg")  # no window, and none is needed
-    from matplotlib import pyplot
-
-    pyplot.rcParams["svg.fonttype"] = "none"  # text stays text: a smaller file
-    pyplot.rcParams["svg.hashsalt"] = "nat_plugin"  # the same figures give the same file
-    return pyplot
-
-
-def _save(figure: Any, path: Path) -> None:
-    with atomic_write(path, "wb") as handle:
-        figure.savefig(handle, format="svg", metadata={"Date": None})
-    _pyplot().close(figure)
+    save_figure(figure, path)
