@@ -23,6 +23,7 @@ _COLUMNS: tuple[tuple[str, str, float, int], ...] = (
     ("brevity", "brevity_penalty", 1, 3),
     ("length", "length_ratio", 1, 3),
     ("repeated %", "repeated_tokens", 100, 2),
+    ("reps/sentence", "repetitions_per_sentence", 1, 2),
     ("empty %", "empty_outputs", 100, 2),
     ("ms/sentence", "ms_per_sentence", 1, 2),
 )

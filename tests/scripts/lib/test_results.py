@@ -39,11 +39,14 @@ def test_another_file_is_refused_and_kept(tmp_path: Path, content: str) -> None:
 
 
 def test_table_shows_shares_as_percentages_and_marks_what_is_missing() -> None:
-    full = {"system": "axe", "bleu": 12.345, "repeated_tokens": 0.0141, "ms_per_sentence": 3.0, "tokenized_bleu": None}
+    full = {
+        **{"system": "axe", "bleu": 12.345, "repeated_tokens": 0.0141, "repetitions_per_sentence": 0.174},
+        **{"ms_per_sentence": 3.0, "tokenized_bleu": None},
+    }
     headings, rule, line = table([full]).splitlines()
     assert headings.split()[:2] == ["system", "BLEU"]
     assert set(rule) == {"-", " "}
-    assert line.split() == ["axe", "12.35", "–", "–", "–", "–", "–", "1.41", "–", "3.00"]
+    assert line.split() == ["axe", "12.35", "–", "–", "–", "–", "–", "1.41", "0.17", "–", "3.00"]
 
 
 def test_json_keeps_every_character(tmp_path: Path) -> None:
