@@ -96,19 +96,26 @@ def build_commands(config: Mapping[str, Any], run: Run, layout: launch.Layout) -
         "max_tokens": plan.max_tokens,
         "update_freq": plan.update_freq,
         machine["precision"]: machine["precision"] != "fp32",
-        **checkpoint_flags(config["average"]),
+        **checkpoint_flags(config["average"], config["fairseq"].get("keep_interval_updates")),
     }
     return [["fairseq-train", displayed_path(data["path"]), *to_flags({**flags, **local})] for local in layout.local]
 
 
-def checkpoint_flags(chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Flags that keep the checkpoints which are averaged at the end, and no others but the best and the last."""
+def checkpoint_flags(chosen: Mapping[str, Any], interval_checkpoints: int | None = None) -> dict[str, Any]:
+    """Flags that keep the checkpoints which are averaged at the end, and no others but the best and the last.
+
+    Args:
+        chosen: ``average`` of the configuration.
+        interval_checkpoints: how many of those of ``fairseq.save_interval_updates`` are kept, -1 for all; by default as
+            many as are needed.
+    """
     flags: dict[str, Any] = {"best_checkpoint_metric": chosen["metric"]}
     if chosen["metric"] == "bleu":
         flags["maximize_best_checkpoint_metric"] = True
     if chosen["kind"] == "last":
-        return {**flags, "keep_last_epochs": chosen["count"], "keep_interval_updates": chosen["count"]}
-    flags |= {"no_epoch_checkpoints": True, "keep_interval_updates": 1}
+        kept = interval_checkpoints or chosen["count"]
+        return {**flags, "keep_last_epochs": chosen["count"], "keep_interval_updates": kept}
+    flags |= {"no_epoch_checkpoints": True, "keep_interval_updates": interval_checkpoints or 1}
     if chosen["kind"] == "best":
         flags["keep_best_checkpoints"] = chosen["count"]
     return flags

@@ -116,7 +116,7 @@ def disturb_words(
 def _another(tokens: Tensor, uniform: Tensor, vocabulary: Tensor) -> Tensor:
     """For each token a word of ``vocabulary`` that it is not, by numbers in [0, 1)."""
     ordered = vocabulary.sort().values
-    places = torch.searchsorted(ordered, tokens)
+    places = torch.searchsorted(ordered, tokens.contiguous())
     inside = ordered[places.clamp(max=len(ordered) - 1)].eq(tokens)
     # one fewer to choose from where the token is among them: the last one stands in for it
     picked = (uniform * (len(ordered) - inside.to(uniform.dtype))).floor().to(torch.int64)
