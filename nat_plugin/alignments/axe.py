@@ -7,8 +7,9 @@ Algorithm 1 of the paper, for targets y_1..y_n and slots p_1..p_m::
                   A[i,j-1]   -   log p_j(ε)       skip prediction
                   A[i-1,j]   - δ log p_j(y_i) )   skip target
 
-The loss is A[n,m]. Causal AXE allows *align* only where i ≥ j. The gradient flows through the chosen path only, so a
-backend finds the path without autograd, and the path is then paid for with log-probabilities that have a gradient.
+The loss is A[n,m]. Causal AXE lets slot j take target i, by *align* or *skip target*, only where i ≥ j. The gradient
+flows through the chosen path only, so a backend finds the path without autograd, and the path is then paid for with
+log-probabilities that have a gradient.
 """
 
 from __future__ import annotations
@@ -99,7 +100,13 @@ def causal_axe_loss(
     backend: Optional[str] = None,
     overwrite_logits: bool = False,
 ) -> Tensor:
-    """AXE in which slot j may align with target i only where i ≥ j (Haviv et al. 2021, §5); else :func:`axe_loss`."""
+    """AXE in which no slot j takes a target i < j (Haviv et al. 2021, §5); else :func:`axe_loss`.
+
+    Under teacher forcing slot j sees the targets before j. A *skip target* (clone prediction) holds a slot against a
+    target as *align* does, so both are barred: were only *align* barred, a path could skip each prediction first and
+    then give the slot the target before it, and a model that says ε and its input, a half each, would pay 2 bits a
+    target at δ = 1 without translating anything.
+    """
     costs, _ = _costs_and_path(
         logits,
         targets,

@@ -41,12 +41,12 @@ def sequence_cost(
 
 
 def is_causal(moves: tuple[int, ...]) -> bool:
-    """Whether every aligned slot j has a target i ≥ j."""
+    """Whether every slot j that takes a target i, by *align* or *skip target*, has i ≥ j."""
     i = j = 0
     for move in moves:
         i += move != SKIP_PREDICTION
         j += move != SKIP_TARGET
-        if move == ALIGN and i < j:
+        if move != SKIP_PREDICTION and i < j:
             return False
     return True
 

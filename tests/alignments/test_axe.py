@@ -248,17 +248,58 @@ def test_is_cross_entropy_when_skipping_costs_too_much() -> None:
     torch.testing.assert_close(axe, label_smoothed_cross_entropy(logits, targets))
 
 
-def test_causal_axe_aligns_no_slot_with_a_target_inside_its_own_input() -> None:
-    """Where each slot knows the target before it (teacher forcing), AXE copies it one slot late; causal AXE may not."""
-    targets = torch.tensor([[0, 1, 2, 3]])
-    logits = torch.zeros(1, 4, V)
-    for slot, token in enumerate([BLANK, 0, 1, 2]):
-        logits[0, slot, token] = 8.0
-    arguments = (logits, targets, lengths(4), lengths(4))
-    assert causal_axe_loss(*arguments, blank_idx=BLANK) > axe_loss(*arguments, blank_idx=BLANK) + 1
-    alignment = axe_alignment(*arguments, blank_idx=BLANK, causal=True)
-    moves = tuple(op for op in alignment.operators[0].tolist() if op != AxeOperator.NONE)
-    assert brute_force.is_causal(moves)
+@pytest.mark.parametrize("backend", BACKENDS)
+@given(
+    n=st.integers(0, 7),
+    m=st.integers(1, 7),
+    seed=st.integers(0, 10_000),
+    delta=st.sampled_from(DELTAS),
+    sharpness=st.sampled_from([0.0, 1.0, 8.0]),
+)
+def test_causal_axe_aligns_no_slot_with_a_target_inside_its_own_input(
+    backend: str, n: int, m: int, seed: int, delta: float, sharpness: float
+) -> None:
+    """Under teacher forcing slot j (from 0) sees the targets before target j: it may take none of those."""
+    logits, targets = problem(n, m, seed, sharpness)
+    alignment = axe_alignment(
+        logits,
+        targets,
+        lengths(m),
+        lengths(n),
+        blank_idx=BLANK,
+        skip_target_penalty=delta,
+        causal=True,
+        backend=backend,
+    )
+    assert (alignment.positions[0] <= torch.arange(n)).all()
+
+
+def copying_logits(targets: Tensor, chances: dict[str, float]) -> Tensor:
+    """[1, n, V] of a model that sees the target before each slot and says ``input``, ``blank`` or ``target`` with these
+    probabilities."""
+    n = targets.size(1)
+    probabilities = torch.full((1, n, V), 1e-9)
+    for slot in range(n):
+        if slot:
+            probabilities[0, slot, targets[0, slot - 1]] += chances.get("input", 0.0)
+        probabilities[0, slot, BLANK] += chances.get("blank", 0.0) + (0 if slot else chances.get("input", 0.0))
+        probabilities[0, slot, targets[0, slot]] += chances.get("target", 0.0)
+    return probabilities.log()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("chances", [{"input": 1.0}, {"input": 0.5, "blank": 0.5}])
+def test_causal_axe_gives_a_copying_model_nothing(backend: str, chances: dict[str, float]) -> None:
+    """Neither for saying its input, nor for saying ε and its input a half each, which skipping the prediction and then
+    the target would make cheap: 2 bits a target."""
+    targets = torch.tensor([[0, 1, 2, 3, 0, 2]])
+    arguments = (copying_logits(targets, chances), targets, lengths(6), lengths(6))
+    assert causal_axe_loss(*arguments, blank_idx=BLANK, backend=backend) > 8
+    if chances["input"] == 1:
+        assert axe_loss(*arguments, blank_idx=BLANK, backend=backend) < 8  # the last target alone is not to be had
+    honest = copying_logits(targets, {"target": 0.9, "input": 0.1})
+    loss = causal_axe_loss(honest, *arguments[1:], blank_idx=BLANK, backend=backend)
+    torch.testing.assert_close(loss, -torch.log(torch.tensor(0.9)), rtol=1e-4, atol=1e-4)
 
 
 def test_duplicating_a_sentence_doubles_the_sum_and_keeps_the_mean() -> None:

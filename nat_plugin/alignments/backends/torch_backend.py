@@ -131,7 +131,7 @@ def axe_paths(
         blank_lprobs: [B, m].
         logit_lengths, target_lengths: [B] int64.
         skip_target_penalty: δ ≥ 0.
-        causal: whether *align* is only allowed where i ≥ j.
+        causal: whether slot j may take target i, aligned or skipped, only where i ≥ j.
 
     Returns:
         positions [B, n] int64, the slot of each target, 0 beyond ``target_lengths``; aligned [B, n] bool, True where
@@ -151,9 +151,9 @@ def axe_paths(
     rows = zip(costs.unbind(0), skip_costs.unbind(0), starts.unbind(0), aligns.unbind(0), strict=True)
     for i, (cost, skip_cost, start, is_align) in enumerate(rows):
         torch.add(above[:, :-1], cost, out=align[:, 1:])
-        if causal:
-            align[:, i + 2 :] = float("inf")
         torch.add(above, skip_cost, out=skip)
+        if causal:
+            align[:, i + 2 :] = skip[:, i + 2 :] = float("inf")
         torch.le(align, skip, out=is_align)
         torch.minimum(align, skip, out=best)
         torch.cummin(torch.sub(best, prefix, out=relative), 1, out=(lowest, start))

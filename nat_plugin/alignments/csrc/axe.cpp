@@ -50,7 +50,7 @@ NAT_INLINE void axe_path(const AxeProblem<T>& p, int64_t sentence, AxeScratch& s
         const double blank = cost_of(blanks[j - 1]);
         const double* before = first + (j - 1) * height;
         double* now = first + j * height;
-        const int64_t barred = p.causal ? std::min(j - 1, n) : 0;  // targets that may not align with this slot
+        const int64_t barred = p.causal ? std::min(j - 1, n) : 0;  // targets that this slot may not take
         for (int64_t i = 0; i <= barred; ++i) now[i] = before[i] + blank;
 #pragma omp simd
         for (int64_t i = barred + 1; i <= n; ++i) {
@@ -59,8 +59,8 @@ NAT_INLINE void axe_path(const AxeProblem<T>& p, int64_t sentence, AxeScratch& s
         }
 #pragma omp simd
         for (int64_t i = 1; i <= n; ++i) penalty[i] = delta * cost_of(row[i - 1]);
-        double above = now[0];  // the only chain, and in a register
-        for (int64_t i = 1; i <= n; ++i) {
+        double above = now[barred];  // the only chain, and in a register
+        for (int64_t i = barred + 1; i <= n; ++i) {
             const double skip_target = above + penalty[i];
             above = skip_target < now[i] ? skip_target : now[i];
             now[i] = above;
@@ -79,10 +79,11 @@ NAT_INLINE void axe_path(const AxeProblem<T>& p, int64_t sentence, AxeScratch& s
         const double cost = cost_of(lprobs[(j - 1) * p.targets + i - 1]);
         const double skip_prediction = now[-height] + cost_of(blanks[j - 1]), skip_target = now[-1] + delta * cost;
         const double align = now[-height - 1] + cost;
-        if (!(p.causal && i < j) && align <= skip_prediction && align <= skip_target) {
+        const bool may_take = !(p.causal && i < j);
+        if (may_take && align <= skip_prediction && align <= skip_target) {
             positions[--i] = --j;
             aligned[i] = true;
-        } else if (skip_target < skip_prediction) {
+        } else if (may_take && skip_target < skip_prediction) {
             positions[--i] = j - 1;
         } else {
             --j;

@@ -62,11 +62,12 @@ def axe_kernel(
         stay = column + blank
         none += blank
         by_align = align <= stay
+        skip = penalty * cost
         if CAUSAL:
             by_align = by_align & (lane >= slot)
+            skip = tl.where(lane >= slot, skip, float("inf"))
         best = tl.where(by_align, align, stay)
         entry = 2 * (lane + 1) + by_align.to(tl.int32)
-        skip = penalty * cost
         from_none = (lane == 0) & (none + skip < best)
         best = tl.where(from_none, none + skip, best)
         entry = tl.where(from_none, 0, entry)
