@@ -1,19 +1,18 @@
-"""What every criterion shares: the batch, the length loss, exact normalisation and logging."""
+"""What every non-autoregressive criterion shares: the batch, the length loss, exact normalisation and logging."""
 
 # No `from __future__ import annotations` here: fairseq's dataclass parser needs types, not strings.
 import math
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Tuple
 
 import torch
-from fairseq.criterions import FairseqCriterion
-from fairseq.dataclass import FairseqDataclass
 from fairseq.logging import metrics
 from torch import Tensor
 
 from nat_plugin.canvas.masking import length_mask
+from nat_plugin.criterions.common import AlignmentCriterion, AlignmentCriterionConfig, TargetBatch, WordLoss, log_cost
 from nat_plugin.criterions.encoder_prediction import encoder_log, encoder_loss, reduce_encoder
 from nat_plugin.criterions.latent import latent_log, reduce_latent
 from nat_plugin.errors import UserError
@@ -27,10 +26,9 @@ class Predict(str, Enum):
 
 
 @dataclass
-class NatCriterionConfig(FairseqDataclass):
+class NatCriterionConfig(AlignmentCriterionConfig):
     """Options of every non-autoregressive criterion."""
 
-    label_smoothing: float = field(default=0.0, metadata={"help": "ε; the papers use .1, and .01 for CTC"})
     length_loss_weight: float = field(default=0.1, metadata={"help": "weight of the length loss, one term a sentence"})
     kl_weight: float = field(
         default=1.0, metadata={"help": "weight of a latent variable's KL, a mean over source positions (--latent-dim)"}
@@ -45,29 +43,6 @@ class NatCriterionConfig(FairseqDataclass):
     )
 
 
-class TargetBatch(NamedTuple):
-    """Targets [B, n] without end of sentence, padded, and their lengths [B]."""
-
-    tokens: Tensor
-    lengths: Tensor
-
-
-class WordLoss(NamedTuple):
-    """The word loss of each sentence.
-
-    Attributes:
-        costs: [B], nats, with gradient.
-        units: [B], how many target tokens each sentence's cost is about: what the loss is averaged over.
-        statistics: named sums over the batch, for the log.
-        added: [B], what else the criterion wants of each sentence, weighted already; with gradient. None: nothing.
-    """
-
-    costs: Tensor
-    units: Tensor
-    statistics: Dict[str, Tensor]
-    added: Optional[Tensor] = None
-
-
 def target_batch(target: Tensor, pad_idx: int) -> TargetBatch:
     """Split fairseq's ``sample["target"]`` (right-padded, with end of sentence) into tokens and lengths."""
     lengths = target.ne(pad_idx).sum(1) - 1
@@ -75,11 +50,10 @@ def target_batch(target: Tensor, pad_idx: int) -> TargetBatch:
     return TargetBatch(tokens.masked_fill(~length_mask(lengths, tokens.size(1)), pad_idx), lengths)
 
 
-class NatCriterion(FairseqCriterion):
+class NatCriterion(AlignmentCriterion):
     """Base class: subclasses define :meth:`word_loss`.
 
-    The trainer divides the sum of all gradients by the sum of all sample sizes, over micro-batches and workers, once.
-    So the loss returned is Σ_s (cost_s + α1 · encoder_cost_s + units_s · (w_len · length_cost_s + w_kl · kl_cost_s)),
+    The loss returned is Σ_s (cost_s + α1 · encoder_cost_s + units_s · (w_len · length_cost_s + w_kl · kl_cost_s)),
     with sample size Σ_s units_s: every target token weighs the same however the batch is cut; what the encoder pays is
     a sum over tokens as the words' cost is; and the length loss and the latent variable's KL, one term a sentence each,
     are weighted so that they stay exact.
@@ -88,27 +62,21 @@ class NatCriterion(FairseqCriterion):
     upsampled: bool = False
     """Whether the canvas has s × source length slots (``--upsample-scale``), or one slot a target token."""
 
-    statistics: Tuple[str, ...] = ()
-    """Keys of :attr:`WordLoss.statistics`, the same for every batch."""
+    autoregressive: str = ""
+    """What trains an autoregressive model with the same loss, to be named in a message."""
 
     def __init__(self, cfg: NatCriterionConfig, task: Any) -> None:
-        super().__init__(task)
-        if not 0 <= cfg.label_smoothing < 1:
-            raise UserError(f"--label-smoothing must be in [0, 1), not {cfg.label_smoothing}.")
-        for flag in ("length_loss_weight", "kl_weight", "encoder_loss_factor"):
-            if not 0 <= getattr(cfg, flag) < math.inf:
-                raise UserError(f"--{flag.replace('_', '-')} must be 0 or more and finite, not {getattr(cfg, flag)}.")
         if not hasattr(task, "blank_idx"):
             raise UserError(
                 f"--criterion {cfg._name} trains non-autoregressive models: use it with --task nat_translation and "
-                "--arch cmlm or another of ours."
+                "--arch cmlm or another of ours"
+                f"{self.autoregressive and ', or train an autoregressive one with --criterion '}{self.autoregressive}."
             )
-        self.cfg = cfg
-        self.blank_idx = task.blank_idx
-
-    @classmethod
-    def build_criterion(cls, cfg: Any, task: Any) -> "NatCriterion":
-        return cls(cfg, task)
+        super().__init__(cfg, task, task.blank_idx)
+        self.mask_idx = task.mask_idx
+        for flag in ("length_loss_weight", "kl_weight", "encoder_loss_factor"):
+            if not 0 <= getattr(cfg, flag) < math.inf:
+                raise UserError(f"--{flag.replace('_', '-')} must be 0 or more and finite, not {getattr(cfg, flag)}.")
 
     def check_model(self, model: Any) -> None:
         """Called before the training.
@@ -142,8 +110,8 @@ class NatCriterion(FairseqCriterion):
         """The cost of each sentence's words, given the model's output."""
         raise NotImplementedError
 
-    def forward(self, model: Any, sample: Dict[str, Any], reduce: bool = True) -> Tuple[Tensor, Tensor, Dict[str, Any]]:
-        """Loss, sample size and log of one micro-batch, as fairseq wants them."""
+    def predict(self, model: Any, sample: Dict[str, Any]) -> Tuple[TargetBatch, Any]:
+        """The targets of a batch, and the model's output over their canvas."""
         targets = target_batch(sample["target"], self.padding_idx)
         output = model(
             src_tokens=sample["net_input"]["src_tokens"],
@@ -153,6 +121,18 @@ class NatCriterion(FairseqCriterion):
             sentence_ids=sample["id"],
             proxy_targets=partial(self.proxy_targets, targets),
         )
+        return targets, output
+
+    def shown(self, output: Any, targets: TargetBatch) -> Tensor:
+        """What the decoder saw in each slot, [B, m] int64: a token or ``<mask>``."""
+        width = output.masked.size(1)
+        tokens = targets.tokens if output.proxy is None else output.proxy
+        padded = torch.nn.functional.pad(tokens, (0, max(0, width - tokens.size(1))), value=self.padding_idx)
+        return padded[:, :width].masked_fill(output.masked, self.mask_idx)
+
+    def forward(self, model: Any, sample: Dict[str, Any], reduce: bool = True) -> Tuple[Tensor, Tensor, Dict[str, Any]]:
+        """Loss, sample size and log of one micro-batch, as fairseq wants them."""
+        targets, output = self.predict(model, sample)
         words = self.word_loss(output, targets)
         length_costs, length_hits = _length_terms(output)
         losses = words.costs if words.added is None else words.costs + words.added
@@ -182,13 +162,10 @@ class NatCriterion(FairseqCriterion):
         return (losses.sum() if reduce else losses), sample_size, log
 
     @classmethod
-    def reduce_metrics(cls, logging_outputs: List[Dict[str, Any]]) -> None:
-        """Aggregate the logs of all micro-batches and workers. Losses are in bits, as everywhere in fairseq."""
-        total = sum_logs(logging_outputs)
-        units, lengths = total["sample_size"], total["nlengths"]
-        if units:
-            metrics.log_scalar("loss", total["loss"] / units / math.log(2), units, round=3)
-            metrics.log_scalar("word_loss", total["word_loss"] / units / math.log(2), units, round=3)
+    def reduce_terms(cls, total: Dict[str, float]) -> None:
+        """The word loss, the length loss, what the slots showed, and the latent variable."""
+        lengths = total["nlengths"]
+        log_cost(total, "word_loss")
         if lengths:
             metrics.log_scalar("length_loss", total["length_loss"] / lengths / math.log(2), lengths, round=3)
             metrics.log_scalar("length_accuracy", total["length_hits"] / lengths, lengths, round=3)
@@ -199,15 +176,6 @@ class NatCriterion(FairseqCriterion):
             metrics.log_scalar("first_pass_accuracy", total["first_pass_hits"] / in_first_pass, in_first_pass, round=4)
         reduce_latent(total)
         reduce_encoder(total)
-        cls.reduce_statistics(total)
-
-    @classmethod
-    def reduce_statistics(cls, total: Dict[str, float]) -> None:
-        """Log what is the criterion's own, from the summed logs."""
-
-    @staticmethod
-    def logging_outputs_can_be_summed() -> bool:
-        return True
 
 
 def _length_terms(output: Any) -> Tuple[Tensor, Tensor]:
@@ -229,9 +197,3 @@ def _shown(output: Any) -> Dict[str, Any]:
         "first_pass_slots": 0.0 if hits is None else slots,
         "first_pass_hits": 0.0 if hits is None else hits.sum().float(),
     }
-
-
-def sum_logs(logging_outputs: List[Dict[str, Any]]) -> Dict[str, float]:
-    """Σ of each key over the logs."""
-    keys = logging_outputs[0].keys() if logging_outputs else ()
-    return {key: float(sum(log.get(key, 0) for log in logging_outputs)) for key in keys}

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from nat_plugin.alignments import label_smoothed_cross_entropy
 from nat_plugin.canvas.masking import length_mask
-from nat_plugin.criterions.base import NatCriterion, NatCriterionConfig, TargetBatch, WordLoss
+from nat_plugin.criterions.base import NatCriterion, NatCriterionConfig
+from nat_plugin.criterions.common import TargetBatch, WordLoss
 
 
 @dataclass
@@ -19,6 +20,8 @@ class NatCrossEntropyConfig(NatCriterionConfig):
 @register_criterion("nat_cross_entropy", dataclass=NatCrossEntropyConfig)
 class NatCrossEntropyCriterion(NatCriterion):
     """Label-smoothed cross entropy over the masked slots (or all), plus the length loss."""
+
+    autoregressive = "label_smoothed_cross_entropy"
 
     def predicted(self, output: Any, targets: TargetBatch) -> Tensor:
         """The slots that the loss is about: [B, m] bool."""

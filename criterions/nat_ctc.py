@@ -10,7 +10,8 @@ from fairseq.logging import metrics
 from torch import Tensor
 
 from nat_plugin.alignments import ctc_best_alignment, ctc_fits, ctc_loss
-from nat_plugin.criterions.base import NatCriterion, NatCriterionConfig, TargetBatch, WordLoss
+from nat_plugin.criterions.base import NatCriterion, NatCriterionConfig
+from nat_plugin.criterions.common import AlignedBatch, TargetBatch, WordLoss
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ class NatCtcCriterion(NatCriterion):
     """
 
     upsampled = True
+    autoregressive = "ctc_ar"
     statistics = ("ctc_unfit",)
     _warned = False
 
@@ -51,6 +53,11 @@ class NatCtcCriterion(NatCriterion):
         return WordLoss(
             torch.where(fits, costs, torch.zeros_like(costs)), targets.lengths * fits, {"ctc_unfit": (~fits).sum()}
         )
+
+    def align(self, model: Any, sample: Dict[str, Any]) -> AlignedBatch:
+        targets, output = self.predict(model, sample)
+        path = self.proxy_targets(targets, output.logits, output.lengths)
+        return AlignedBatch(output.logits, targets, output.lengths, self.shown(output, targets), path)
 
     @classmethod
     def reduce_statistics(cls, total: Dict[str, float]) -> None:

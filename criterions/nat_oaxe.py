@@ -10,7 +10,8 @@ from torch import Tensor
 
 from nat_plugin.alignments import oaxe_alignment, oaxe_loss_and_alignment
 from nat_plugin.canvas.masking import length_mask
-from nat_plugin.criterions.base import NatCriterion, NatCriterionConfig, TargetBatch, WordLoss
+from nat_plugin.criterions.base import NatCriterion, NatCriterionConfig
+from nat_plugin.criterions.common import TargetBatch, WordLoss
 from nat_plugin.errors import UserError
 
 

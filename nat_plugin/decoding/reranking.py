@@ -18,6 +18,7 @@ from nat_plugin.canvas.masking import length_mask
 from nat_plugin.decoding.candidates import equal_sentences
 from nat_plugin.errors import UserError
 from nat_plugin.fast_inference import speed_up_
+from nat_plugin.model_kinds import is_autoregressive
 
 # Logits at once: bounds memory, and on a CPU keeps a chunk's logits from being spread over gigabytes.
 _LOGITS_AT_ONCE = {"cuda": 2**28, "cpu": 2**24}
@@ -64,7 +65,7 @@ class TeacherReranker:
         task = TranslationTask(task_config, *dictionaries)
         models, _ = checkpoint_utils.load_model_ensemble([path], task=task)
         model = models[0]
-        if not _is_autoregressive(model):
+        if not is_autoregressive(model):
             raise UserError(f"--reranker {path} is not autoregressive: give the checkpoint of a method=teacher run.")
         return cls(model.eval(), dictionaries[1])
 
@@ -132,15 +133,6 @@ def _first_of_each(groups: Tensor) -> Tensor:
     places = torch.arange(len(groups), device=groups.device)
     first = places.new_full((int(groups.max()) + 1,), len(groups))
     return first.scatter_reduce(0, groups, places, "amin")
-
-
-def _is_autoregressive(model: Any) -> bool:
-    from fairseq.models import FairseqIncrementalDecoder
-
-    decoder = getattr(model, "decoder", None)
-    return isinstance(decoder, FairseqIncrementalDecoder) and not (
-        hasattr(model, "decode_canvas") or hasattr(model, "initialize_output_tokens")
-    )
 
 
 def _rows(weights: dict[str, Tensor], side: str, path: str) -> int:

@@ -1,22 +1,32 @@
 """Mends around fairseq that any user of the plugin needs, whichever command loaded it.
 
-=============  ========================================================================================
-checkpoints    read safely; a file that is missing, damaged, foreign or does not fit gets one sentence
-writing        written whole or not at all; a full disk gets one sentence
-settings       combinations of training flags that would fail hours later are refused at once
-text_input     fairseq-interactive reads UTF-8 strictly and names the line that is not
-precision      half precision without a GPU is refused; --bf16 is no longer taken for a request for a TPU
-empty_output   fairseq's own BLEU does not crash when a model translates into nothing
-messages       mistakes that a user can mend end in their one sentence, without a traceback
-=============  ========================================================================================
+==============  ========================================================================================
+checkpoints     read safely; a file that is missing, damaged, foreign or does not fit gets one sentence
+writing         written whole or not at all; a full disk gets one sentence
+settings        combinations of training flags that would fail hours later are refused at once
+text_input      fairseq-interactive reads UTF-8 strictly and names the line that is not
+precision       half precision without a GPU is refused; --bf16 is no longer taken for a request for a TPU
+output_symbols  <blank> and <mask> never come out of fairseq's ordinary generator
+empty_output    fairseq's own BLEU does not crash when a model translates into nothing
+messages        mistakes that a user can mend end in their one sentence, without a traceback
+==============  ========================================================================================
 """
 
 from __future__ import annotations
 
-from nat_plugin.guards import checkpoints, empty_output, messages, precision, settings, text_input, writing
+from nat_plugin.guards import (
+    checkpoints,
+    empty_output,
+    messages,
+    output_symbols,
+    precision,
+    settings,
+    text_input,
+    writing,
+)
 
 
 def install() -> None:
     """Put all of them in place; fairseq has to be imported already. Safe to call again."""
-    for guard in (checkpoints, writing, settings, precision, text_input, empty_output, messages):
+    for guard in (checkpoints, writing, settings, precision, text_input, output_symbols, empty_output, messages):
         guard.install()

@@ -163,7 +163,8 @@ class NatTranslationTask(TranslationTask):
         if not hasattr(model, "decode_canvas"):
             raise UserError(
                 f"--task nat_translation trains non-autoregressive models, and --arch {cfg._name} is none of ours: use "
-                "--arch cmlm, or --task translation for an autoregressive model."
+                "--arch cmlm, or --task translation for an autoregressive model (latent alignments: --criterion "
+                "causal_axe)."
             )
         return model
 

@@ -1,0 +1,169 @@
+"""Monotonic alignments as sequences of operators: Table 1 of Haviv et al. 2021, for AXE and CTC alike.
+
+=================  ===============================================================  ===  ===  ========================
+operator           what prediction j does                                           CTC  AXE  in the AXE paper
+=================  ===============================================================  ===  ===  ========================
+align              is the first to be held against target i                          x    x   align
+clone target       is held against the target of the prediction before once more     x
+clone prediction   is held against one more target                                        x   skip target
+delimiter          says ε                                                            x    x   skip prediction
+=================  ===============================================================  ===  ===  ========================
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+from nat_plugin.alignments import AxeAlignment, AxeOperator
+
+
+class Operator(str, Enum):
+    """By the names of Haviv et al. 2021."""
+
+    ALIGN = "align"
+    CLONE_TARGET = "clone target"
+    CLONE_PREDICTION = "clone prediction"
+    DELIMITER = "delimiter"
+
+
+_OF_AXE = {
+    AxeOperator.ALIGN: Operator.ALIGN,
+    AxeOperator.SKIP_PREDICTION: Operator.DELIMITER,
+    AxeOperator.SKIP_TARGET: Operator.CLONE_PREDICTION,
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operator: which prediction it uses, and for which target.
+
+    Attributes:
+        slot: from 0.
+        target: from 0; None for a delimiter.
+    """
+
+    operator: Operator
+    slot: int
+    target: int | None
+
+
+@dataclass(frozen=True)
+class MonotonicAlignment:
+    """The alignment of one sentence: n targets, m predictions, and the operators in their order."""
+
+    targets: int
+    slots: int
+    steps: tuple[Step, ...]
+
+    @property
+    def is_trivial(self) -> bool:
+        """Whether prediction i is aligned with target i throughout, as in cross entropy."""
+        return self.targets == self.slots == len(self.steps) and self.counts[Operator.ALIGN] == self.targets
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it is the one that teacher forcing is gamed with: each prediction but the first is held against the
+        target before its own, and the last against its own too (Haviv et al. 2021, §5)."""
+        expected = [Operator.DELIMITER, *[Operator.ALIGN] * (self.targets - 1), Operator.CLONE_PREDICTION]
+        return self.targets == self.slots > 1 and [step.operator for step in self.steps] == expected
+
+    @property
+    def counts(self) -> dict[Operator, int]:
+        """How often each operator is used."""
+        return {operator: sum(step.operator == operator for step in self.steps) for operator in Operator}
+
+    @property
+    def copies_of_the_past(self) -> int:
+        """How many predictions are held against a target before their own, of a model that predicts m/n times from
+        each prefix: what the decoder has been shown."""
+        per_target = self.slots / self.targets if self.targets else 1.0
+        return len(
+            {step.slot for step in self.steps if step.target is not None and step.target < int(step.slot / per_target)}
+        )
+
+    @property
+    def pattern(self) -> str:
+        """The operators with runs of one put together: ``delimiter, align …, clone prediction``.
+
+        How long a run of *align* is depends on the sentence and is left out; other runs have their number.
+        """
+        parts = []
+        for operator, run in itertools.groupby(step.operator for step in self.steps):
+            length = len(list(run))
+            if operator == Operator.ALIGN:
+                parts.append("align …")
+            else:
+                parts.append(operator.value if length == 1 else f"{length} × {operator.value}")
+        return ", ".join(parts) or "nothing"
+
+    @property
+    def slots_of_targets(self) -> tuple[tuple[int, ...], ...]:
+        """α: the predictions that each target is held against, from 0."""
+        found: list[list[int]] = [[] for _ in range(self.targets)]
+        for step in self.steps:
+            if step.target is not None:
+                found[step.target].append(step.slot)
+        return tuple(map(tuple, found))
+
+
+def of_axe(alignment: AxeAlignment, slots: Tensor, targets: Tensor) -> list[MonotonicAlignment]:
+    """AXE's alignments of a batch.
+
+    Args:
+        slots, targets: [B], how many each sentence has.
+    """
+    rows = zip(
+        alignment.operators.tolist(), alignment.positions.tolist(), slots.tolist(), targets.tolist(), strict=True
+    )
+    return [_of_axe_row(*row) for row in rows]
+
+
+def _of_axe_row(operators: Sequence[int], positions: Sequence[int], slots: int, targets: int) -> MonotonicAlignment:
+    steps = []
+    target = passed = 0
+    for number in operators:
+        if number == AxeOperator.NONE:
+            break
+        operator = _OF_AXE[AxeOperator(number)]
+        if operator == Operator.DELIMITER:
+            steps.append(Step(operator, passed, None))
+            passed += 1
+            continue
+        steps.append(Step(operator, positions[target], target))
+        passed = positions[target] + 1 if operator == Operator.ALIGN else passed
+        target += 1
+    return MonotonicAlignment(targets, slots, tuple(steps))
+
+
+def of_ctc(paths: Tensor, slots: Tensor, targets: Tensor, blank_idx: int) -> list[MonotonicAlignment | None]:
+    """CTC's alignments of a batch; None for a sentence that has none.
+
+    Args:
+        paths: [B, m] int64, of :func:`nat_plugin.alignments.ctc_best_alignment`.
+        slots, targets: [B], how many each sentence has.
+    """
+    blank = paths == blank_idx
+    starts = ~blank
+    starts[:, 1:] &= paths[:, 1:] != paths[:, :-1]
+    starts &= torch.arange(paths.size(1), device=paths.device) < slots.unsqueeze(1)
+    index = starts.cumsum(1) - 1
+    found: list[MonotonicAlignment | None] = []
+    for row, (m, n) in enumerate(zip(slots.tolist(), targets.tolist(), strict=True)):
+        if int(starts[row].sum()) != n:
+            found.append(None)
+            continue
+        steps = []
+        columns = zip(blank[row, :m].tolist(), starts[row, :m].tolist(), index[row, :m].tolist(), strict=True)
+        for slot, (is_blank, is_start, target) in enumerate(columns):
+            if is_blank:
+                steps.append(Step(Operator.DELIMITER, slot, None))
+            else:
+                steps.append(Step(Operator.ALIGN if is_start else Operator.CLONE_TARGET, slot, target))
+        found.append(MonotonicAlignment(n, m, tuple(steps)))
+    return found
