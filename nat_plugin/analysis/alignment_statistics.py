@@ -46,7 +46,8 @@ class AlignmentStatistics:
         loss: mean cost of a target, nats.
         trivial: share of sentences with i = j throughout.
         constant: share of sentences with delimiter, align …, clone prediction.
-        copies_of_the_past: share of predictions that are held against a target before their own.
+        own_input: share of predictions that are held against a target inside their own input; None where the decoder
+            is not fed the target.
         operators: by their names, of all operators used: ``count``, ``share``, and ``probability``, the mean of what
             the predictions give what they are held against (None for an operator that is not used).
         last_prediction: of the sentences whose last prediction is used more than once (``sentences``, and ``share`` of
@@ -60,16 +61,19 @@ class AlignmentStatistics:
     loss: float
     trivial: float
     constant: float
-    copies_of_the_past: float
+    own_input: float | None
     operators: dict[str, dict[str, float | None]]
     last_prediction: dict[str, float | None]
     patterns: list[dict[str, object]]
 
 
-def summarise_alignments(sentences: Sequence[ExplainedSentence], patterns: int = 10) -> AlignmentStatistics:
+def summarise_alignments(
+    sentences: Sequence[ExplainedSentence], *, copies: int | None, patterns: int = 10
+) -> AlignmentStatistics:
     """What ``sentences`` have in common.
 
     Args:
+        copies: how often teacher forcing feeds each target token to the decoder; None for a decoder without it.
         patterns: how many of the most frequent ones to keep.
 
     Raises:
@@ -87,7 +91,11 @@ def summarise_alignments(sentences: Sequence[ExplainedSentence], patterns: int =
         loss=sum(sentence.cost for sentence in sentences) / max(targets, 1),
         trivial=_mean([alignment.is_trivial for alignment in alignments]) or 0.0,
         constant=_mean([alignment.is_constant for alignment in alignments]) or 0.0,
-        copies_of_the_past=sum(alignment.copies_of_the_past for alignment in alignments) / max(slots, 1),
+        own_input=(
+            sum(alignment.predictions_of_own_input(copies) for alignment in alignments) / max(slots, 1)
+            if copies
+            else None
+        ),
         operators=_operators(sentences),
         last_prediction=_last_prediction(sentences),
         patterns=[

@@ -78,14 +78,14 @@ class MonotonicAlignment:
         """How often each operator is used."""
         return {operator: sum(step.operator == operator for step in self.steps) for operator in Operator}
 
-    @property
-    def copies_of_the_past(self) -> int:
-        """How many predictions are held against a target before their own, of a model that predicts m/n times from
-        each prefix: what the decoder has been shown."""
-        per_target = self.slots / self.targets if self.targets else 1.0
-        return len(
-            {step.slot for step in self.steps if step.target is not None and step.target < int(step.slot / per_target)}
-        )
+    def predictions_of_own_input(self, copies: int = 1) -> int:
+        """How many predictions are held against a target that teacher forcing has fed in before them.
+
+        Args:
+            copies: how often each target token is fed; prediction j (from 0) sees the targets before j // copies.
+        """
+        seen = {step.slot for step in self.steps if step.target is not None and step.target < step.slot // copies}
+        return len(seen)
 
     @property
     def pattern(self) -> str:

@@ -34,3 +34,8 @@ def save_figure(figure: Any, path: Path) -> None:
     with atomic_write(path, "wb") as handle:
         figure.savefig(handle, format="svg", metadata={"Date": None})
     load_pyplot().close(figure)
+
+
+def plain_text(word: str) -> str:
+    """A word as matplotlib shows it: it reads what stands between two $ as a formula."""
+    return word.replace("$", r"\$")

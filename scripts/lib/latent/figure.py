@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.lib.latent.references import AlignedSentence
-from scripts.lib.pictures import load_pyplot, save_figure
+from scripts.lib.pictures import load_pyplot, plain_text, save_figure
 from scripts.lib.results import Row
 
 _PANEL_INCHES = (4.6, 3.8)
@@ -62,8 +62,7 @@ def plot_examples(sentences: Sequence[AlignedSentence], path: Path) -> None:
         image = panel.imshow(sentence.alignment.distances, cmap="Blues_r")
         figure.colorbar(image, ax=panel, shrink=0.6, label="distance")
         places = range(len(sentence.words))
-        # Words are text, not formulas: matplotlib reads what stands between two $ as one.
-        words = [word.replace("$", r"\$") for word in sentence.words]
+        words = [plain_text(word) for word in sentence.words]
         panel.plot(sentence.alignment.matches, places, "o", color="C3", markersize=4)
         panel.set_xticks(places, words, rotation=90, fontsize="x-small")
         panel.set_yticks(places, words, fontsize="x-small")
