@@ -47,8 +47,8 @@ class CausalAxeCriterion(TeacherForcingCriterion):
 
     def align(self, model: Any, sample: Dict[str, Any]) -> AlignedBatch:
         targets, inputs, logits = self.predict(model, sample)
-        _, alignment = self._axe(logits, targets)
-        return AlignedBatch(logits, targets, targets.lengths, inputs, alignment)
+        costs, alignment = self._axe(logits, targets)
+        return AlignedBatch(logits, targets, targets.lengths, inputs, alignment, costs)
 
     def _axe(self, logits: Tensor, targets: TargetBatch) -> Tuple[Tensor, AxeAlignment]:
         return axe_loss_and_alignment(

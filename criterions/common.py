@@ -53,6 +53,7 @@ class AlignedBatch(NamedTuple):
         lengths: [B], slots of each sentence.
         inputs: [B, m] int64, the token that the decoder is given in each slot.
         alignment: AXE's, or the most probable CTC path [B, m].
+        costs: [B], nats: of that alignment, or of all CTC paths (infinite where there is none).
     """
 
     logits: Tensor
@@ -60,6 +61,7 @@ class AlignedBatch(NamedTuple):
     lengths: Tensor
     inputs: Tensor
     alignment: Union[AxeAlignment, Tensor]
+    costs: Tensor
 
 
 class AlignmentCriterion(FairseqCriterion):

@@ -70,16 +70,7 @@ class CtcArCriterion(TeacherForcingCriterion):
     def sequence_loss(self, logits: Tensor, targets: TargetBatch) -> WordLoss:
         lengths = self.copies * targets.lengths
         fits = ctc_fits(targets.tokens, lengths, targets.lengths)
-        costs = ctc_loss(
-            logits,
-            targets.tokens,
-            lengths,
-            targets.lengths,
-            blank_idx=self.blank_idx,
-            label_smoothing=self.cfg.label_smoothing,
-            reduction="none",
-            overwrite_logits=True,  # nobody needs them after the backward pass
-        )
+        costs = self._costs(logits, targets, lengths)
         return WordLoss(
             torch.where(fits, costs, torch.zeros_like(costs)),
             targets.lengths * fits,
@@ -89,7 +80,20 @@ class CtcArCriterion(TeacherForcingCriterion):
     def align(self, model: Any, sample: Dict[str, Any]) -> AlignedBatch:
         targets, inputs, logits = self.predict(model, sample)
         lengths = self.copies * targets.lengths
-        return AlignedBatch(logits, targets, lengths, inputs, self._best_path(logits, targets, lengths))
+        path = self._best_path(logits, targets, lengths)
+        return AlignedBatch(logits, targets, lengths, inputs, path, self._costs(logits, targets, lengths))
+
+    def _costs(self, logits: Tensor, targets: TargetBatch, lengths: Tensor) -> Tensor:
+        return ctc_loss(
+            logits,
+            targets.tokens,
+            lengths,
+            targets.lengths,
+            blank_idx=self.blank_idx,
+            label_smoothing=self.cfg.label_smoothing,
+            reduction="none",
+            overwrite_logits=True,  # nobody needs them after the backward pass
+        )
 
     def _best_path(self, logits: Tensor, targets: TargetBatch, lengths: Tensor) -> Tensor:
         return ctc_best_alignment(logits.detach(), targets.tokens, lengths, targets.lengths, blank_idx=self.blank_idx)

@@ -58,8 +58,8 @@ class NatAxeCriterion(NatCriterion):
 
     def align(self, model: Any, sample: Dict[str, Any]) -> AlignedBatch:
         targets, output = self.predict(model, sample)
-        _, alignment = self._axe(output, targets)
-        return AlignedBatch(output.logits, targets, targets.lengths, self.shown(output, targets), alignment)
+        costs, alignment = self._axe(output, targets)
+        return AlignedBatch(output.logits, targets, targets.lengths, self.shown(output, targets), alignment, costs)
 
     def _axe(self, output: Any, targets: TargetBatch) -> Tuple[Tensor, AxeAlignment]:
         lengths = targets.lengths

@@ -39,7 +39,20 @@ class NatCtcCriterion(NatCriterion):
         return ctc_best_alignment(logits, targets.tokens, lengths, targets.lengths, blank_idx=self.blank_idx)
 
     def word_loss(self, output: Any, targets: TargetBatch) -> WordLoss:
-        costs = ctc_loss(
+        costs = self._costs(output, targets)
+        fits = ctc_fits(targets.tokens, output.lengths, targets.lengths)
+        return WordLoss(
+            torch.where(fits, costs, torch.zeros_like(costs)), targets.lengths * fits, {"ctc_unfit": (~fits).sum()}
+        )
+
+    def align(self, model: Any, sample: Dict[str, Any]) -> AlignedBatch:
+        targets, output = self.predict(model, sample)
+        path = self.proxy_targets(targets, output.logits, output.lengths)
+        shown, costs = self.shown(output, targets), self._costs(output, targets)
+        return AlignedBatch(output.logits, targets, output.lengths, shown, path, costs)
+
+    def _costs(self, output: Any, targets: TargetBatch) -> Tensor:
+        return ctc_loss(
             output.logits,
             targets.tokens,
             output.lengths,
@@ -49,15 +62,6 @@ class NatCtcCriterion(NatCriterion):
             reduction="none",
             overwrite_logits=True,  # nobody needs them after the backward pass
         )
-        fits = ctc_fits(targets.tokens, output.lengths, targets.lengths)
-        return WordLoss(
-            torch.where(fits, costs, torch.zeros_like(costs)), targets.lengths * fits, {"ctc_unfit": (~fits).sum()}
-        )
-
-    def align(self, model: Any, sample: Dict[str, Any]) -> AlignedBatch:
-        targets, output = self.predict(model, sample)
-        path = self.proxy_targets(targets, output.logits, output.lengths)
-        return AlignedBatch(output.logits, targets, output.lengths, self.shown(output, targets), path)
 
     @classmethod
     def reduce_statistics(cls, total: Dict[str, float]) -> None:

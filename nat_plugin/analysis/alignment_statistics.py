@@ -1,4 +1,4 @@
-"""What the alignments of many sentences have in common: how a model games a loss, or does not (Haviv et al. 2021, §5)."""
+"""What the alignments of many sentences have in common: whether a model games its loss (Haviv et al. 2021, §5)."""
 
 from __future__ import annotations
 
@@ -98,9 +98,7 @@ def summarise_alignments(
         ),
         operators=_operators(sentences),
         last_prediction=_last_prediction(sentences),
-        patterns=[
-            {"pattern": pattern, "count": count, "share": count / len(sentences)} for pattern, count in frequent
-        ],
+        patterns=[{"pattern": pattern, "count": count, "share": count / len(sentences)} for pattern, count in frequent],
     )
 
 

@@ -75,8 +75,8 @@ def _part(whole: Any, numerator: int, denominator: int) -> int:
     """``${part:${fairseq.max_update},2,3}``: two thirds of the updates, for a schedule."""
     if isinstance(whole, bool) or not isinstance(whole, (int, float)):
         raise ValueError(
-            "a schedule of this method ends at a part of fairseq.max_update, which is no number: give it, or "
-            "fairseq.free_bits and fairseq.glancing_ratio"
+            "this method needs parts of fairseq.max_update, which is no number: give it, or what is made of it "
+            "(fairseq.free_bits, fairseq.glancing_ratio, fairseq.validate_interval_updates)"
         )
     return round(whole * numerator / denominator)
 

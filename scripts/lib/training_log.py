@@ -6,10 +6,13 @@ import json
 import re
 import sys
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
+
+from nat_plugin.errors import UserError
 
 _LINE = re.compile(r"\| (train_inner|train|valid) \| (\{.*\})\s*$")
 _KEPT_LINES = 400
@@ -93,6 +96,45 @@ class TrainingLog:
     def explain_failure(self, status: int, log_file: Path) -> str:
         """One sentence on why fairseq-train ended with ``status``."""
         return explain_failure(list(self._tail), status, log_file)
+
+
+@dataclass(frozen=True)
+class Curves:
+    """How a loss fell, in fairseq's bits: after how many updates → what the log said.
+
+    Attributes:
+        training: means over the updates since the line before.
+        validation: on the validation set.
+    """
+
+    training: dict[int, float]
+    validation: dict[int, float]
+
+
+def read_curves(path: Path) -> Curves:
+    """The losses of a training; of updates that were done again after an interruption, the later figures.
+
+    Raises:
+        UserError: there is no such log, or no loss in it.
+    """
+    curves = Curves({}, {})
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): train with scripts/train.py.") from error
+    for line in lines:
+        match = _LINE.search(line)
+        if not match or match[1] == "train":
+            continue
+        values = json.loads(match[2])
+        prefix, curve = ("valid_", curves.validation) if match[1] == "valid" else ("", curves.training)
+        updates = int(values[f"{prefix}num_updates"])
+        for later in [number for number in curve if number > updates]:
+            del curve[later]
+        curve[updates] = float(values[f"{prefix}loss"])
+    if not curves.training and not curves.validation:
+        raise UserError(f"{path} holds no loss: was the training stopped before its first line?")
+    return curves
 
 
 def explain_failure(lines: list[str], status: int, log_file: Path) -> str:

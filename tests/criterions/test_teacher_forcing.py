@@ -1,7 +1,8 @@
-"""Latent alignments on autoregressive models: the theory of Haviv et al. 2021, exact normalisation, and what is said."""
+"""Latent alignments on autoregressive models: the theory of Haviv et al. 2021, exact sums, and what is said."""
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from typing import Any
@@ -50,7 +51,7 @@ def without_repeats(count: int, seed: int, shortest: int = 2) -> list[tuple[list
     """Pairs whose targets have no equal neighbours."""
     pairs = []
     for source, target in helpers.pairs(20 * count, seed=seed, shortest=shortest):
-        if all(left != right for left, right in zip(target, target[1:], strict=False)):
+        if all(left != right for left, right in itertools.pairwise(target)):
             pairs.append((source, target))
     return pairs[:count]
 
@@ -175,9 +176,7 @@ def test_what_is_logged(name: str) -> None:
     assert 0 <= values["trivial"] <= 1
 
 
-def train(
-    name: str, pairs: list[tuple[list[int], list[int]]], updates: int
-) -> tuple[TranslationTask, Any, float]:
+def train(name: str, pairs: list[tuple[list[int], list[int]]], updates: int) -> tuple[TranslationTask, Any, float]:
     """Overfit a transformer; the task, the model, and its last loss in nats a token."""
     made = task()
     model, sample = transformer(made), helpers.batch(helpers.dataset(made, pairs))

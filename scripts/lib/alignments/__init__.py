@@ -1,0 +1,1 @@
+"""What the alignments of a trained model's predictions look like."""

@@ -1,0 +1,178 @@
+#!/usr/bin/env python3
+"""Haviv et al. 2021, the whole argument: latent alignments do not go with teacher forcing.
+
+    scripts/recipes/latent_alignment_at.py                                               # Multi30k De→En, tiny, CPU
+    scripts/recipes/latent_alignment_at.py --data multi30k_de_en --size small --budget gpu
+    scripts/recipes/latent_alignment_at.py --data data-bin/iwslt14_de_en --size iwslt --budget iwslt     # the paper's
+    scripts/recipes/latent_alignment_at.py --data generated --size demo --budget demo fairseq.max_update=600
+
+Trains the same autoregressive transformer with cross entropy, AXE, causal AXE, and CTC with doubled predictions, each
+with early stopping; translates the test set; and counts the alignments of the validation set. The same command again
+goes on where it stopped. Written are FILE.json (a row for each loss: BLEU, share of empty outputs, alignments),
+FILE.curves.tsv and FILE.svg (Figure 2: how the training and validation losses fall), and FILE.alignments.json.
+key=value words go to scripts/train.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+if not __package__:  # run as a file: make the repository importable
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+from nat_plugin.errors import UserError
+from nat_plugin.files import atomic_write, write_json
+from scripts.lib import steps
+from scripts.lib.alignments import curves
+from scripts.lib.cli import run_main, shell
+from scripts.lib.config import compose_run
+from scripts.lib.plotting import load_pyplot
+from scripts.lib.results import Row
+from scripts.lib.runs import Run
+from scripts.lib.training_log import read_curves
+
+SYSTEMS = {
+    "at_ce": "cross entropy",
+    "at_axe": "AXE",
+    "at_causal_axe": "causal AXE",
+    "at_ctc_doubled": "CTC, doubled predictions",
+}
+_OF_TEST = (
+    "bleu",
+    "empty_outputs",
+    "length_ratio",
+    "signature",
+    "decoding",
+    "data",
+    "checkpoint",
+    "versions",
+    "device",
+)
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line.
+
+    Raises:
+        UserError: an unknown method, or --output has another ending.
+    """
+    description, _, epilog = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="for scripts/train.py, all losses alike")
+    parser.add_argument("--data", default="multi30k_de_en", help="a file in configs/data, or a prepared folder")
+    parser.add_argument("--size", default="tiny", help="a file in configs/size (default: tiny)")
+    parser.add_argument("--budget", default="cpu", help="a file in configs/budget (default: cpu)")
+    parser.add_argument("--methods", default=",".join(SYSTEMS), help=f"some of {', '.join(SYSTEMS)} (default: all)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("results/latent_alignment_at.json"),
+        metavar="FILE",
+        help="default: %(default)s",
+    )
+    parser.add_argument("--threads", type=int, help="processor threads of each step (default: 1)")
+    parser.add_argument("--no-plot", action="store_true", help="do without plots, and so without matplotlib")
+    options = parser.parse_args(arguments)
+    options.methods = [name for name in options.methods.split(",") if name]
+    unknown = [name for name in options.methods if name not in SYSTEMS]
+    if unknown or not options.methods:
+        raise UserError(f"--methods names '{','.join(unknown)}': choose some of {', '.join(SYSTEMS)}.")
+    if options.output.suffix != ".json":
+        raise UserError(f"--output {options.output} must end in .json: curves and plot get their names from it.")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parse_arguments(arguments)
+    if not options.no_plot:
+        load_pyplot()
+    choices = {method: training_words(options, method) for method in options.methods}
+    runs = {method: Run(Path(compose_run(words)["run"])) for method, words in choices.items()}
+    for method, words in choices.items():
+        with steps.step(f"{SYSTEMS[method]}: training"):
+            steps.run("train.py", *words, threads=options.threads)
+        with steps.step(f"{SYSTEMS[method]}: translation of the test set"):
+            once(runs[method], "test.json", ["evaluate.py", str(runs[method].folder)], options.threads)
+        with steps.step(f"{SYSTEMS[method]}: alignments of the validation set"):
+            plot = ["--no-plot"] if options.no_plot else []
+            once(
+                runs[method],
+                "alignments_valid.json",
+                ["analyse_alignments.py", str(runs[method].folder), *plot],
+                options.threads,
+            )
+    report(runs, options, shell(["scripts/recipes/latent_alignment_at.py", *(arguments or sys.argv[1:])]))
+
+
+def training_words(options: argparse.Namespace, method: str) -> list[str]:
+    """What scripts/train.py is told."""
+    chosen = {"data": options.data, "size": options.size, "budget": options.budget, "method": method}
+    return [*(f"{key}={value}" for key, value in chosen.items()), *options.settings]
+
+
+def once(run: Run, result: str, command: Sequence[str], threads: int | None) -> None:
+    """Run a script that writes RUN/results/``result``, unless that is there and younger than the checkpoint."""
+    path = run.folder / "results" / result
+    if path.is_file() and path.stat().st_mtime >= run.chosen_checkpoint().stat().st_mtime:
+        print(f"{path} is there already, made of this checkpoint")
+        return
+    steps.run(*command, threads=threads)
+
+
+def report(runs: dict[str, Run], options: argparse.Namespace, command: str) -> None:
+    """Gather what the steps left in the run folders, write it, and print it."""
+    losses = {SYSTEMS[method]: read_curves(run.log_file) for method, run in runs.items()}
+    alignments = [read_row(run, "alignments_valid.json") | {"system": SYSTEMS[m]} for m, run in runs.items()]
+    rows = [
+        make_row(SYSTEMS[method], read_row(run, "test.json"), found, losses[SYSTEMS[method]], command)
+        for (method, run), found in zip(runs.items(), alignments, strict=True)
+    ]
+    write_json(options.output, rows)
+    write_json(options.output.with_suffix(".alignments.json"), alignments)
+    with atomic_write(options.output.with_suffix(".curves.tsv")) as handle:
+        handle.write(curves.tsv(losses))
+    if not options.no_plot:
+        floor = alignments[0]["sentences"] / alignments[0]["targets"]
+        curves.plot(losses, floor, options.output.with_suffix(".svg"))
+    print(f"\n{curves.table(rows)}")
+    for row in rows:
+        print(f"{row['system']}: {row['signature']}")
+    print(f"rows, alignments, curves and plot are in {options.output.with_suffix('')}.*")
+
+
+def read_row(run: Run, name: str) -> Row:
+    """The one row of a file in RUN/results."""
+    path = run.folder / "results" / name
+    [row] = json.loads(path.read_text(encoding="utf-8"))
+    return dict(row)
+
+
+def make_row(system: str, test: Row, alignments: Row, losses: Any, command: str) -> Row:
+    """What stands in the table for one loss."""
+    return {
+        "system": system,
+        **{key: test[key] for key in _OF_TEST},
+        "updates": max(losses.training, default=0),
+        "training_loss": list(losses.training.values())[-1] if losses.training else None,
+        "best_validation_loss": min(losses.validation.values(), default=None),
+        "floor": 2 * alignments["sentences"] / alignments["targets"],
+        **{key: alignments[key] for key in ("trivial", "constant", "own_input", "operators", "last_prediction")},
+        "patterns": alignments["patterns"][:3],
+        "alignment_signature": alignments["signature"],
+        "commands": {
+            "recipe": command,
+            "translation": test["command"],
+            "alignments": alignments["command"],
+        },
+    }
+
+
+if __name__ == "__main__":
+    run_main(main)
