@@ -139,12 +139,7 @@ def analyse(model: TrainedModel, options: argparse.Namespace, command: str) -> R
     where = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
     row |= {"signature": rows.signature(row, versions(()), device=where), "command": command}
     stem = "_".join(
-        [
-            "alignments",
-            options.split,
-            *([options.criterion] if options.criterion else []),
-            *([checkpoint.stem] * not_the_runs),
-        ]
+        ["alignments", options.split, *filter(None, [options.criterion, checkpoint.stem if not_the_runs else None])]
     )
     output = model.run.folder / "results" / f"{stem}.json"
     write_json(output, [row])

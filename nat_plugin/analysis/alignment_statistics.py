@@ -83,7 +83,8 @@ def summarise_alignments(
         raise ValueError("no sentence to summarise")
     alignments = [sentence.alignment for sentence in sentences]
     targets, slots = (sum(getattr(alignment, name) for alignment in alignments) for name in ("targets", "slots"))
-    frequent = Counter(alignment.pattern for alignment in alignments).most_common(patterns)
+    counted = Counter(alignment.pattern for alignment in alignments)
+    frequent = sorted(counted.items(), key=lambda found: (-found[1], found[0]))[:patterns]  # whatever their order was
     return AlignmentStatistics(
         sentences=len(sentences),
         targets=targets,

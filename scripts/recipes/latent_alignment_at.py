@@ -42,17 +42,7 @@ SYSTEMS = {
     "at_causal_axe": "causal AXE",
     "at_ctc_doubled": "CTC, doubled predictions",
 }
-_OF_TEST = (
-    "bleu",
-    "empty_outputs",
-    "length_ratio",
-    "signature",
-    "decoding",
-    "data",
-    "checkpoint",
-    "versions",
-    "device",
-)
+_OF_TEST = ("bleu", "empty_outputs", "length_ratio", "signature", "decoding", "data", "checkpoint", "device")
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:

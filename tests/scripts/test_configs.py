@@ -34,6 +34,8 @@ GU_KONG = {
     "ctc_glat",
     "ctc_vae_glat",
 }
+# Haviv et al. 2021: their losses themselves are compared
+WITHOUT_SMOOTHING = {"at_ce", "at_axe", "at_causal_axe", "at_ctc_doubled"}
 ONE_PROCESS = launch.Layout(1, [{"cpu": True}])
 
 
@@ -68,7 +70,8 @@ def test_fairseq_parses_every_method_and_every_size(method: str, size: str) -> N
     flags = config["fairseq"]
     assert parsed.task._name == flags["task"]
     assert parsed.criterion._name == flags["criterion"]
-    assert parsed.criterion.label_smoothing == (0.01 if method in GU_KONG else 0.1)
+    smoothing = 0.01 if method in GU_KONG else 0.0 if method in WITHOUT_SMOOTHING else 0.1
+    assert parsed.criterion.label_smoothing == smoothing
     assert parsed.optimization.max_update == flags["max_update"]
     assert parsed.dataset.required_batch_size_multiple == 1
     model = parsed.model if hasattr(parsed.model, "encoder_embed_dim") else parsed.model.encoder
@@ -103,6 +106,26 @@ def test_axe_on_the_papers_budget_is_what_section_4_1_says() -> None:
     assert config["batch_tokens"] == 128 * 1024
     assert config["average"] == {"kind": "best", "count": 5, "metric": "loss"}
     assert config["generate"]["length_candidates"] == 5
+
+
+def test_latent_alignments_on_autoregressive_models_as_the_paper_has_them() -> None:
+    """Haviv et al. 2021 §4; the losses differ in nothing else."""
+    configs = {method: compose(f"method={method}", "size=iwslt", "budget=iwslt") for method in WITHOUT_SMOOTHING}
+    expected = {
+        "encoder_layers": 6, "decoder_layers": 6, "encoder_embed_dim": 512, "decoder_ffn_embed_dim": 1024,
+        "encoder_attention_heads": 4, "max_update": 50_000, "optimizer": "adam", "task": "translation",
+        "arch": "transformer", "validate_interval_updates": 2500, "save_interval_updates": 2500,
+    }  # fmt: skip
+    own = ("criterion", "skip_target_penalty", "predictions_per_target", "expect_degeneration")
+    shared = [{key: value for key, value in each["fairseq"].items() if key not in own} for each in configs.values()]
+    assert all(each == shared[0] for each in shared)
+    assert {key: shared[0][key] for key in expected} == expected
+    assert all(each["batch_tokens"] == 4096 and each["generate"]["beam"] == 5 for each in configs.values())
+    assert all(each["average"] == {"kind": "best", "count": 1, "metric": "loss"} for each in configs.values())
+    assert {method: each["fairseq"]["criterion"] for method, each in configs.items()} == {
+        "at_ce": "label_smoothed_cross_entropy", "at_axe": "axe", "at_causal_axe": "causal_axe",
+        "at_ctc_doubled": "ctc_ar",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("deep", "same_width"), [("base_12_1", "base"), ("tiny_12_1", "tiny")])
