@@ -31,7 +31,10 @@ class AxeConfig(KnownToDegenerate, CausalAxeConfig):
 
 @register_criterion("causal_axe", dataclass=CausalAxeConfig)
 class CausalAxeCriterion(TeacherForcingCriterion):
-    """AXE in which no prediction takes a target that teacher forcing has shown it; operator shares are logged."""
+    """AXE in which no prediction takes a target that teacher forcing has shown it, be it aligned or skipped.
+
+    Operator shares are logged.
+    """
 
     causal = True
     statistics = AXE_STATISTICS
@@ -59,6 +62,7 @@ class CausalAxeCriterion(TeacherForcingCriterion):
             blank_idx=self.blank_idx,
             skip_target_penalty=self.cfg.skip_target_penalty,
             causal=self.causal,
+            bar_skip_target=self.causal,
             label_smoothing=self.cfg.label_smoothing,
             overwrite_logits=True,  # nobody needs them after the backward pass
         )

@@ -31,7 +31,7 @@ from scripts.lib.alignments import figure, report, rows
 from scripts.lib.alignments.reader import AlignmentReader, Example
 from scripts.lib.cli import run_main, shell
 from scripts.lib.generation import default_threads, displayed_path
-from scripts.lib.plotting import load_pyplot
+from scripts.lib.pictures import load_pyplot
 from scripts.lib.results import Row, read_rows, update_rows
 from scripts.lib.trained_model import TrainedModel
 

@@ -7,9 +7,8 @@ Algorithm 1 of the paper, for targets y_1..y_n and slots p_1..p_m::
                   A[i,j-1]   -   log p_j(ε)       skip prediction
                   A[i-1,j]   - δ log p_j(y_i) )   skip target
 
-The loss is A[n,m]. Causal AXE lets slot j take target i, by *align* or *skip target*, only where i ≥ j. The gradient
-flows through the chosen path only, so a backend finds the path without autograd, and the path is then paid for with
-log-probabilities that have a gradient.
+The loss is A[n,m]. Causal AXE allows *align* only where i ≥ j. The gradient flows through the chosen path only, so a
+backend finds the path without autograd, and the path is then paid for with log-probabilities that have a gradient.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from nat_plugin.alignments.axe_alignment import AxeAlignment, AxePath
 from nat_plugin.alignments.backends import choose_backend
+from nat_plugin.alignments.causality import Causality
 from nat_plugin.alignments.checks import (
     check_label_smoothing,
     check_logits_and_targets,
@@ -77,7 +77,7 @@ def axe_loss(
         skip_target_penalty=skip_target_penalty,
         observed=observed,
         observed_tokens=observed_tokens,
-        causal=False,
+        causal=Causality.NONE,
         label_smoothing=label_smoothing,
         backend=backend,
         overwrite_logits=overwrite_logits,
@@ -95,17 +95,19 @@ def causal_axe_loss(
     skip_target_penalty: float = 1.0,
     observed: Optional[Tensor] = None,
     observed_tokens: Optional[Tensor] = None,
+    bar_skip_target: bool = False,
     label_smoothing: float = 0.0,
     reduction: str = "mean",
     backend: Optional[str] = None,
     overwrite_logits: bool = False,
 ) -> Tensor:
-    """AXE in which no slot j takes a target i < j (Haviv et al. 2021, §5); else :func:`axe_loss`.
+    """AXE in which slot j aligns with no target i < j (Haviv et al. 2021, §5); else :func:`axe_loss`.
 
-    Under teacher forcing slot j sees the targets before j. A *skip target* (clone prediction) holds a slot against a
-    target as *align* does, so both are barred: were only *align* barred, a path could skip each prediction first and
-    then give the slot the target before it, and a model that says ε and its input, a half each, would pay 2 bits a
-    target at δ = 1 without translating anything.
+    Args:
+        bar_skip_target: no slot j takes such a target by *skip target* either. Under teacher forcing slot j sees the
+            targets before j, and a *skip target* (clone prediction) holds it against a target as *align* does. Where
+            only *align* is barred a path may skip each prediction first and then give the slot the target before it:
+            a model that says ε and its input, a half each, pays 2 bits a target at δ = 1 without translating anything.
     """
     costs, _ = _costs_and_path(
         logits,
@@ -116,7 +118,7 @@ def causal_axe_loss(
         skip_target_penalty=skip_target_penalty,
         observed=observed,
         observed_tokens=observed_tokens,
-        causal=True,
+        causal=Causality.of(True, bar_skip_target),
         label_smoothing=label_smoothing,
         backend=backend,
         overwrite_logits=overwrite_logits,
@@ -135,6 +137,7 @@ def axe_alignment(
     observed: Optional[Tensor] = None,
     observed_tokens: Optional[Tensor] = None,
     causal: bool = False,
+    bar_skip_target: bool = False,
     backend: Optional[str] = None,
 ) -> AxeAlignment:
     """The best alignment alone; arguments and errors as in :func:`axe_loss`."""
@@ -148,6 +151,7 @@ def axe_alignment(
         observed=observed,
         observed_tokens=observed_tokens,
         causal=causal,
+        bar_skip_target=bar_skip_target,
         backend=backend,
     )
     return alignment
@@ -164,6 +168,7 @@ def axe_loss_and_alignment(
     observed: Optional[Tensor] = None,
     observed_tokens: Optional[Tensor] = None,
     causal: bool = False,
+    bar_skip_target: bool = False,
     label_smoothing: float = 0.0,
     backend: Optional[str] = None,
     overwrite_logits: bool = False,
@@ -171,7 +176,7 @@ def axe_loss_and_alignment(
     """The cost of each sentence [B] and the alignment that it pays for; arguments and errors as in :func:`axe_loss`.
 
     Args:
-        causal: as :func:`causal_axe_loss`.
+        causal, bar_skip_target: as :func:`causal_axe_loss`, the second for causal AXE alone.
     """
     costs, path = _costs_and_path(
         logits,
@@ -182,7 +187,7 @@ def axe_loss_and_alignment(
         skip_target_penalty=skip_target_penalty,
         observed=observed,
         observed_tokens=observed_tokens,
-        causal=causal,
+        causal=Causality.of(causal, bar_skip_target),
         label_smoothing=label_smoothing,
         backend=backend,
         overwrite_logits=overwrite_logits,
@@ -200,7 +205,7 @@ def _costs_and_path(
     skip_target_penalty: float,
     observed: Optional[Tensor],
     observed_tokens: Optional[Tensor],
-    causal: bool,
+    causal: Causality,
     label_smoothing: float,
     backend: Optional[str],
     overwrite_logits: bool,
@@ -251,7 +256,7 @@ def _find_path(
     logit_lengths: Tensor,
     target_lengths: Tensor,
     skip_target_penalty: float,
-    causal: bool,
+    causal: Causality,
 ) -> AxePath:
     _, m, n = target_lprobs.shape
     device = target_lprobs.device

@@ -31,7 +31,7 @@ from scripts.lib import steps
 from scripts.lib.alignments import curves
 from scripts.lib.cli import run_main, shell
 from scripts.lib.config import compose_run
-from scripts.lib.plotting import load_pyplot
+from scripts.lib.pictures import load_pyplot
 from scripts.lib.results import Row
 from scripts.lib.runs import Run
 from scripts.lib.training_log import read_curves

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
+from nat_plugin.alignments.causality import Causality
+
 ALIGN, SKIP_PREDICTION, SKIP_TARGET = 0, 1, 2
 
 
@@ -40,13 +42,14 @@ def sequence_cost(
     return total
 
 
-def is_causal(moves: tuple[int, ...]) -> bool:
-    """Whether every slot j that takes a target i, by *align* or *skip target*, has i ≥ j."""
+def is_allowed(moves: tuple[int, ...], causality: Causality) -> bool:
+    """Whether no slot j does with a target i < j what ``causality`` bars."""
+    barred = {Causality.NONE: (), Causality.ALIGN: (ALIGN,), Causality.TARGETS: (ALIGN, SKIP_TARGET)}[causality]
     i = j = 0
     for move in moves:
         i += move != SKIP_PREDICTION
         j += move != SKIP_TARGET
-        if move != SKIP_PREDICTION and i < j:
+        if move in barred and i < j:
             return False
     return True
 
@@ -57,10 +60,10 @@ def axe(
     blank: int,
     delta: float,
     observed: list[bool] | None = None,
-    causal: bool = False,
+    causality: Causality = Causality.NONE,
 ) -> tuple[Tensor, tuple[int, ...]]:
     """The least cost and a sequence that has it."""
-    sequences = [moves for moves in operator_sequences(len(targets), lprobs.size(0)) if not causal or is_causal(moves)]
+    sequences = [moves for moves in operator_sequences(len(targets), lprobs.size(0)) if is_allowed(moves, causality)]
     costs = [sequence_cost(moves, lprobs, targets, blank, delta, observed) for moves in sequences]
     best = min(range(len(costs)), key=lambda index: costs[index].item())
     return costs[best], sequences[best]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nat_plugin.alignments.backends import choose_backend, torch_backend
+from nat_plugin.alignments.causality import Causality
 from tests.alignments.problems import BACKENDS
 
 OTHERS = [name for name in BACKENDS if name != "torch"]
@@ -76,9 +77,9 @@ def test_dense_passes_agree(name: str, description: dict[str, Any]) -> None:
 
 
 @each_backend
-@given(description=PROBLEMS, delta=st.sampled_from([0.0, 0.5, 1.0, 4.0]), causal=st.booleans())
+@given(description=PROBLEMS, delta=st.sampled_from([0.0, 0.5, 1.0, 4.0]), causal=st.sampled_from(Causality))
 @settings(max_examples=60)
-def test_axe_paths_cost_the_same(name: str, description: dict[str, Any], delta: float, causal: bool) -> None:
+def test_axe_paths_cost_the_same(name: str, description: dict[str, Any], delta: float, causal: Causality) -> None:
     backend, problem = choose_backend(torch.zeros(1), name), Problem(**description)
     window = problem.window
     arguments = (

@@ -14,6 +14,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from nat_plugin.alignments.backends import triton_backend
+from nat_plugin.alignments.causality import Causality
 
 CAPABILITIES = (70, 90)  # V100 and H100/H200
 POINTERS = {
@@ -63,7 +64,7 @@ def main() -> None:
         if dtype in (torch.float16, torch.bfloat16):  # the programs see float32
             continue
         lprobs, blanks = window[:, :, :-1].contiguous(), window[:, :, -1].contiguous()
-        for causal in (False, True):
+        for causal in Causality:
             triton_backend.axe_paths(lprobs, blanks, logit_lengths, target_lengths, 2.0, causal)
         arguments = (window, shared[:, 0, :-1], logit_lengths, target_lengths)
         triton_backend.ctc_occupancy(*arguments)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from nat_plugin.alignments.backends.torch_backend import accumulation_dtype
+from nat_plugin.alignments.causality import Causality
 
 DEVICES = ("cpu",)
 
@@ -122,7 +123,7 @@ def axe_paths(
     logit_lengths: Tensor,
     target_lengths: Tensor,
     skip_target_penalty: float,
-    causal: bool,
+    causal: Causality,
 ) -> tuple[Tensor, Tensor]:
     batch, slots, targets = target_lprobs.shape
     dtype = target_lprobs.dtype
@@ -139,7 +140,7 @@ def axe_paths(
         aligned,
         *(batch, slots, targets),
         float(skip_target_penalty),
-        causal,
+        int(causal),
     )
     return positions, aligned
 

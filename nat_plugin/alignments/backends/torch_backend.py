@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from nat_plugin.alignments.backends.torch_ctc import LOG2_E, ctc_occupancy
+from nat_plugin.alignments.causality import Causality
 
 __all__ = ["axe_paths", "ctc_best_paths", "ctc_occupancy", "gather_logits", "read_slots", "write_gradient"]
 
@@ -118,7 +119,7 @@ def axe_paths(
     logit_lengths: Tensor,
     target_lengths: Tensor,
     skip_target_penalty: float,
-    causal: bool,
+    causal: Causality,
 ) -> tuple[Tensor, Tensor]:
     """The cheapest path of AXE's recursion for each sentence (see :mod:`nat_plugin.alignments.axe`).
 
@@ -131,7 +132,7 @@ def axe_paths(
         blank_lprobs: [B, m].
         logit_lengths, target_lengths: [B] int64.
         skip_target_penalty: δ ≥ 0.
-        causal: whether slot j may take target i, aligned or skipped, only where i ≥ j.
+        causal: what is barred where i < j.
 
     Returns:
         positions [B, n] int64, the slot of each target, 0 beyond ``target_lengths``; aligned [B, n] bool, True where
@@ -153,7 +154,9 @@ def axe_paths(
         torch.add(above[:, :-1], cost, out=align[:, 1:])
         torch.add(above, skip_cost, out=skip)
         if causal:
-            align[:, i + 2 :] = skip[:, i + 2 :] = float("inf")
+            align[:, i + 2 :] = float("inf")
+        if causal == Causality.TARGETS:
+            skip[:, i + 2 :] = float("inf")
         torch.le(align, skip, out=is_align)
         torch.minimum(align, skip, out=best)
         torch.cummin(torch.sub(best, prefix, out=relative), 1, out=(lowest, start))

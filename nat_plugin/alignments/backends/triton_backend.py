@@ -16,6 +16,7 @@ from torch import Tensor
 
 from nat_plugin.alignments.backends.torch_backend import accumulation_dtype
 from nat_plugin.alignments.backends.triton_kernels import axe, ctc, ctc_best_path, gradient, slots
+from nat_plugin.alignments.causality import Causality
 
 DEVICES = ("cpu", "cuda") if os.environ.get("TRITON_INTERPRET") == "1" else ("cuda",)
 
@@ -143,7 +144,7 @@ def axe_paths(
     logit_lengths: Tensor,
     target_lengths: Tensor,
     skip_target_penalty: float,
-    causal: bool,
+    causal: Causality,
 ) -> tuple[Tensor, Tensor]:
     """As :func:`.torch_backend.axe_paths`."""
     batch, width, count = target_lprobs.shape
@@ -166,7 +167,7 @@ def axe_paths(
         width,
         count,
         float(skip_target_penalty),
-        CAUSAL=causal,
+        CAUSAL=int(causal),
         LANES=lanes,
         # within one warp lanes talk by shuffles, without a barrier
         num_warps=_warps(lanes, 256),

@@ -23,7 +23,7 @@ struct AxeProblem {
     const int64_t *logit_lengths, *target_lengths;
     int64_t slots, targets;
     double skip_target_penalty;
-    bool causal;
+    int causal;  // 1: a slot j aligns with no target i < j; 2: nor takes one as a skipped target
     int64_t* positions;  // [batch, targets]
     bool* aligned;       // [batch, targets]
 };
@@ -50,7 +50,8 @@ NAT_INLINE void axe_path(const AxeProblem<T>& p, int64_t sentence, AxeScratch& s
         const double blank = cost_of(blanks[j - 1]);
         const double* before = first + (j - 1) * height;
         double* now = first + j * height;
-        const int64_t barred = p.causal ? std::min(j - 1, n) : 0;  // targets that this slot may not take
+        // how many targets, from the first, this slot may not align with, and may not take as skipped ones
+        const int64_t barred = p.causal ? std::min(j - 1, n) : 0, unskippable = p.causal == 2 ? barred : 0;
         for (int64_t i = 0; i <= barred; ++i) now[i] = before[i] + blank;
 #pragma omp simd
         for (int64_t i = barred + 1; i <= n; ++i) {
@@ -59,8 +60,8 @@ NAT_INLINE void axe_path(const AxeProblem<T>& p, int64_t sentence, AxeScratch& s
         }
 #pragma omp simd
         for (int64_t i = 1; i <= n; ++i) penalty[i] = delta * cost_of(row[i - 1]);
-        double above = now[barred];  // the only chain, and in a register
-        for (int64_t i = barred + 1; i <= n; ++i) {
+        double above = now[unskippable];  // the only chain, and in a register
+        for (int64_t i = unskippable + 1; i <= n; ++i) {
             const double skip_target = above + penalty[i];
             above = skip_target < now[i] ? skip_target : now[i];
             now[i] = above;
@@ -79,11 +80,10 @@ NAT_INLINE void axe_path(const AxeProblem<T>& p, int64_t sentence, AxeScratch& s
         const double cost = cost_of(lprobs[(j - 1) * p.targets + i - 1]);
         const double skip_prediction = now[-height] + cost_of(blanks[j - 1]), skip_target = now[-1] + delta * cost;
         const double align = now[-height - 1] + cost;
-        const bool may_take = !(p.causal && i < j);
-        if (may_take && align <= skip_prediction && align <= skip_target) {
+        if (!(p.causal && i < j) && align <= skip_prediction && align <= skip_target) {
             positions[--i] = --j;
             aligned[i] = true;
-        } else if (may_take && skip_target < skip_prediction) {
+        } else if (!(p.causal == 2 && i < j) && skip_target < skip_prediction) {
             positions[--i] = j - 1;
         } else {
             --j;
@@ -110,7 +110,7 @@ NAT_GENERATIONS(NAT_DEFINE)
                                            int64_t batch, int64_t slots, int64_t targets, double skip_target_penalty,  \
                                            int causal, int threads) {                                                  \
         const nat::AxeProblem<T> p{target_lprobs, blank_lprobs, logit_lengths, target_lengths, slots, targets,         \
-                                   skip_target_penalty, causal != 0, positions, aligned};                              \
+                                   skip_target_penalty, causal, positions, aligned};                              \
         nat::for_sentences(NAT_BEST(nat::axe_##format), p, batch, threads);                                            \
     }
 

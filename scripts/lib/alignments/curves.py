@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from scripts.lib.plotting import load_pyplot, save_figure
+from scripts.lib.pictures import load_pyplot, save_figure
 from scripts.lib.results import Row
 from scripts.lib.training_log import Curves
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from nat_plugin.analysis.monotonic_alignment import Operator
 from scripts.lib.alignments.reader import Example
-from scripts.lib.plotting import load_pyplot, plain_text, save_figure
+from scripts.lib.pictures import load_pyplot, plain_text, save_figure
 
 _COLOURS = {
     Operator.ALIGN: "C0",

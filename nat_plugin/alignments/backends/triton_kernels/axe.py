@@ -31,10 +31,11 @@ def axe_kernel(
     CAUSAL: tl.constexpr,
     LANES: tl.constexpr,
 ) -> None:
-    """One sentence. ``entries`` [B, m, n] is scratch: where the chain that ends in a cell began, and with what.
+    """One sentence. ``CAUSAL`` is one of :class:`.causality.Causality`.
 
-    An entry is 2k + 1 for *align* at target k (from 1), 2k for *skip prediction* there, and 0 for a chain that comes
-    from before the first target.
+    ``entries`` [B, m, n] is scratch: where the chain that ends in a cell began, and with what. An entry is 2k + 1 for
+    *align* at target k (from 1), 2k for *skip prediction* there, and 0 for a chain that comes from before the first
+    target.
     """
     sentence = tl.program_id(0).to(tl.int64)
     dtype = target_lprobs.dtype.element_ty
@@ -65,6 +66,7 @@ def axe_kernel(
         skip = penalty * cost
         if CAUSAL:
             by_align = by_align & (lane >= slot)
+        if CAUSAL == 2:
             skip = tl.where(lane >= slot, skip, float("inf"))
         best = tl.where(by_align, align, stay)
         entry = 2 * (lane + 1) + by_align.to(tl.int32)
