@@ -83,3 +83,11 @@ choose_backend(torch.zeros(1), "cpp")
     assert told.stdout.strip() == "nat_plugin.alignments.backends.torch_backend"
     assert told.stderr.count("alignments on cpu: torch backend (cpp: the C++ kernels are not built") == 1
     assert "ValueError: the cpp backend cannot be used: the C++ kernels are not built" in told.stderr
+
+
+def test_documented_scripts_can_be_started_by_their_name() -> None:
+    scripts = [path for path in (ROOT / "scripts").rglob("*.py") if path.read_text(encoding="utf-8").startswith("#!")]
+    assert len(scripts) > 10
+    assert [str(path) for path in scripts if not os.access(path, os.X_OK)] == []
+    silent = [path for path in scripts if "run_main(main)" not in path.read_text(encoding="utf-8")]
+    assert silent == [], "a mistake is to be one sentence"
