@@ -16,6 +16,7 @@ Runs, numbers (.json, .tsv) and plot (.svg) lie in --output; the same command ag
 from __future__ import annotations
 
 import argparse
+import logging
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -94,6 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not options.no_plot and not options.dry_run:
         load_pyplot()
     torch.set_num_threads(options.threads or default_threads())
+    logging.getLogger("hydra").setLevel(logging.WARNING)  # fairseq lets everybody's debugging through
     command = shell(["scripts/study_halves.py", *(sys.argv[1:] if arguments is None else arguments)])
     (study_depth if options.study == "depth" else study_convergence)(options, command)
 
