@@ -98,7 +98,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 ["analyse_alignments.py", str(runs[method].folder), *plot],
                 options.threads,
             )
-    report(runs, options, shell(["scripts/recipes/latent_alignment_at.py", *(arguments or sys.argv[1:])]))
+    report(
+        runs,
+        options,
+        shell(["scripts/recipes/latent_alignment_at.py", *(sys.argv[1:] if arguments is None else arguments)]),
+    )
 
 
 def training_words(options: argparse.Namespace, method: str) -> list[str]:
