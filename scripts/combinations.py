@@ -36,7 +36,10 @@ from scripts.lib.training_log import validation_losses
 RUNS = Path("runs")
 SPLIT = "test"
 # So short a training is not averaged: half of what there is to average is of its beginning.
-SETTINGS = ("budget=cpu", "batch_tokens=512", "fairseq.lr=1e-3", "average.kind=none")
+SETTINGS = (
+    *("budget=cpu", "batch_tokens=512", "fairseq.lr=1e-3", "fairseq.warmup_updates=200"),
+    *("fairseq.validate_interval_updates=200", "average.kind=none"),
+)
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -48,7 +51,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("rows", nargs="*", metavar="ROW", help='such as "KD + CTC" (default: all)')
     parser.add_argument("--data", default="multi30k_en_de", help="configuration of the raw text; …_kd is the distilled")
     parser.add_argument("--size", default="tiny", help="default: tiny")
-    parser.add_argument("--updates", type=int, default=1000, help="default: 1000")
+    parser.add_argument("--updates", type=int, default=600, help="default: 600")
     parser.add_argument(
         "--set",
         nargs="+",
