@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 
@@ -17,6 +18,14 @@ settings.load_profile("project")
 # A shell starts background jobs with SIGINT ignored, and their children could not be stopped with it: tests do that.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _everything_is_logged() -> None:
+    """Scripts, run in the process of the tests, make loggers quiet; which ran before depends on the worker."""
+    logging.getLogger().setLevel(logging.INFO)
+    for name in ("fairseq", "hydra", "nat_plugin"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True)

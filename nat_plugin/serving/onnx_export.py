@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -41,10 +43,9 @@ def export_onnx(graph: OnePassGraph, example: Tensor, path: Path) -> None:
         UserError: what it needs is not installed.
     """
     check_installed()
-    for name in ("onnx_ir", "onnxscript", "torch.onnx"):  # fairseq lets everybody's debugging through
-        logging.getLogger(name).setLevel(logging.ERROR)
     shapes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("source", max=graph.longest_source)}
-    with torch.no_grad(), warnings.catch_warnings():
+    # fairseq lets everybody's debugging through
+    with torch.no_grad(), warnings.catch_warnings(), _quiet("onnx_ir", "onnxscript", "torch.onnx"):
         warnings.simplefilter("ignore")
         exported = torch.export.export(graph, (example,), dynamic_shapes={INPUT: shapes}, strict=False)
         program = torch.onnx.export(
@@ -71,8 +72,7 @@ def quantise(path: Path, quantised: Path, *, reduce_range: bool = False) -> None
     check_installed()
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    logging.getLogger("root").setLevel(logging.ERROR)
-    with atomic_path(quantised) as temporary:
+    with atomic_path(quantised) as temporary, _quiet("root"):
         quantize_dynamic(
             path,
             temporary,
@@ -82,3 +82,16 @@ def quantise(path: Path, quantised: Path, *, reduce_range: bool = False) -> None
             weight_type=QuantType.QInt8,
             extra_options={"MatMulConstBOnly": True},
         )
+
+
+@contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """Let these loggers say errors alone, and be as they were afterwards."""
+    levels = {name: logging.getLogger(name).level for name in names}
+    try:
+        for name in names:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

@@ -52,7 +52,8 @@ class FakeEvaluation:
         self.model = type("Model", (), {"run": type("Run", (), {"folder": run})})
 
     @classmethod
-    def plan(cls, run: Path, *, split: str, overrides: dict[str, Any]) -> FakeEvaluation:
+    def plan(cls, run: Path, *, split: str, checkpoint: str | None, overrides: dict[str, Any]) -> FakeEvaluation:
+        assert checkpoint is None
         return cls(run, split, overrides)
 
     def translate(self, threads: int | None) -> Generation:
