@@ -91,16 +91,29 @@ class MonotonicAlignment:
     def pattern(self) -> str:
         """The operators with runs of one put together: ``delimiter, align …, clone prediction``.
 
-        How long a run of *align* is depends on the sentence and is left out; other runs have their number.
+        How long a run of *align* is depends on the sentence and is left out; other runs have their number. What CTC's
+        targets are cloned with belongs to their *align*: ``2 × delimiter, align + clone target …, align …``.
         """
         parts = []
-        for operator, run in itertools.groupby(step.operator for step in self.steps):
+        for (operator, clones), run in itertools.groupby(self._with_their_clones()):
             length = len(list(run))
             if operator == Operator.ALIGN:
-                parts.append("align …")
+                cloned = f" + {_times(clones, Operator.CLONE_TARGET)}" if clones else ""
+                parts.append(f"align{cloned} …")
             else:
-                parts.append(operator.value if length == 1 else f"{length} × {operator.value}")
+                parts.append(_times(length, operator))
         return ", ".join(parts) or "nothing"
+
+    def _with_their_clones(self) -> list[tuple[Operator, int]]:
+        """The operators, each with how often its target is cloned after it, in place of those clones."""
+        found: list[tuple[Operator, int]] = []
+        for step in self.steps:
+            if step.operator == Operator.CLONE_TARGET:
+                operator, clones = found.pop()
+                found.append((operator, clones + 1))
+            else:
+                found.append((step.operator, 0))
+        return found
 
     @property
     def slots_of_targets(self) -> tuple[tuple[int, ...], ...]:
@@ -110,6 +123,10 @@ class MonotonicAlignment:
             if step.target is not None:
                 found[step.target].append(step.slot)
         return tuple(map(tuple, found))
+
+
+def _times(number: int, operator: Operator) -> str:
+    return operator.value if number == 1 else f"{number} × {operator.value}"
 
 
 def of_axe(alignment: AxeAlignment, slots: Tensor, targets: Tensor) -> list[MonotonicAlignment]:

@@ -153,7 +153,7 @@ def make_row(system: str, test: Row, alignments: Row, losses: Any, command: str)
     return {
         "system": system,
         **{key: test[key] for key in _OF_TEST},
-        "updates": max(losses.training, default=0),
+        "updates": max([*losses.training, *losses.validation]),
         "training_loss": list(losses.training.values())[-1] if losses.training else None,
         "best_validation_loss": min(losses.validation.values(), default=None),
         "floor": 2 * alignments["sentences"] / alignments["targets"],

@@ -104,7 +104,12 @@ def test_fed_twice_a_prediction_has_seen_the_targets_before_half_its_place() -> 
     found = alignment(3, 6, *moves)
     assert found.predictions_of_own_input(2) == 3
     assert found.slots_of_targets == ((2, 3), (4,), (5,))
-    assert found.pattern == "2 × delimiter, align …, clone target, align …"
+    assert found.pattern == "2 × delimiter, align + clone target …, align …"
+
+
+def test_targets_that_are_cloned_differently() -> None:
+    moves = [(A, 0, 0), (T, 1, 0), (T, 2, 0), (A, 3, 1), (T, 4, 1), (A, 5, 2), (T, 6, 2), (D, 7, None)]
+    assert alignment(3, 8, *moves).pattern == "align + 2 × clone target …, align + clone target …, delimiter"
 
 
 def test_no_target_at_all() -> None:
