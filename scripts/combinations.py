@@ -31,7 +31,7 @@ from scripts.lib.machine import cores
 from scripts.lib.results import Row, read_rows, update_rows
 from scripts.lib.runs import Run
 from scripts.lib.steps import run_together, step
-from scripts.lib.training_log import validation_losses
+from scripts.lib.training_log import read_curves
 
 RUNS = Path("runs")
 SPLIT = "test"
@@ -135,19 +135,15 @@ def scores_file(run: Run) -> Path:
 def describe(row: Combination, options: argparse.Namespace) -> Row:
     """The row of evaluate.py, with the paper's figure, the untrained model's and the course of the training."""
     done, before = Run(RUNS / trained(row, options)), Run(RUNS / untrained(row, options))
-    losses = validation_losses(done.log_file)
-    if not losses:
-        raise UserError(
-            f"{done.log_file} has no validation in it: delete {done.folder} and run the same command again."
-        )
+    losses = list(read_curves(done.log_file).validation.values())
     return {
         **read_rows(scores_file(done))[0],
         "system": row.techniques,
         "paper_bleu": row.paper_bleu,
         "untrained_bleu": read_rows(scores_file(before))[0]["bleu"],
         "updates": options.updates,
-        "first_validation_loss": losses[0][1],
-        "last_validation_loss": losses[-1][1],
+        "first_validation_loss": losses[0],
+        "last_validation_loss": losses[-1],
         "training": train_words(row, options),
     }
 

@@ -160,15 +160,3 @@ def explain_failure(lines: list[str], status: int, log_file: Path) -> str:
         )
     last = next((line for line in reversed(lines) if re.match(r"\w[\w.]*(Error|Exception)\b", line)), "")
     return f"fairseq-train ended with status {status}{': ' + last if last else ''} (see {log_file})."
-
-
-def validation_losses(log_file: Path) -> list[tuple[int, float]]:
-    """What fairseq-train wrote of its validations.
-
-    Returns:
-        (number of updates, loss in bits) in the order of training; a training that was continued after a kill may have
-        done some twice.
-    """
-    matches = map(_LINE.search, log_file.read_text(encoding="utf-8").splitlines())
-    found = [json.loads(match[2]) for match in matches if match and match[1] == "valid"]
-    return [(int(values["valid_num_updates"]), float(values["valid_loss"])) for values in found]
