@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
+from collections.abc import Iterator
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -26,6 +28,15 @@ def _everything_is_logged() -> None:
     logging.getLogger().setLevel(logging.INFO)
     for name in ("fairseq", "hydra", "nat_plugin"):
         logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_behind() -> Iterator[None]:
+    """torch.distributed puts its rank before what a later test prints of an error; folders are a test's own matter."""
+    hook, folder = sys.excepthook, os.getcwd()
+    yield
+    sys.excepthook = hook
+    os.chdir(folder)
 
 
 @pytest.fixture(autouse=True)

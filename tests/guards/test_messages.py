@@ -11,7 +11,7 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 
 import nat_plugin
 from nat_plugin.errors import UserError
-from nat_plugin.guards.messages import explain
+from nat_plugin.guards.messages import explain, install
 
 nat_plugin.register()
 
@@ -72,7 +72,11 @@ def test_a_bug_keeps_its_traceback(error: BaseException) -> None:
     assert explain(error) is None
 
 
-def test_the_last_word_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_last_word_goes_to_standard_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    install()
     sys.excepthook(UserError, UserError("mend this."), None)
     captured = capsys.readouterr()
     assert captured.err == "error: mend this.\n"
