@@ -17,7 +17,7 @@ class Combination(NamedTuple):
     paper_bleu: float
     """WMT'14 En-De, base size."""
     margin: float
-    """BLEU above the untrained model that ``scripts/combinations.py`` asks for: half of what a first run gave."""
+    """BLEU above the untrained model that a row has to exceed: to be half of what a first run gives."""
 
     @property
     def is_distilled(self) -> bool:
