@@ -11,10 +11,6 @@ from typing import Any
 import pytest
 import torch
 
-ON_CUDA = torch.cuda.is_available()
-if not ON_CUDA:
-    os.environ["TRITON_INTERPRET"] = "1"  # looked at when Triton is imported
-
 pytest.importorskip("triton", reason="Triton is not installed")
 
 from nat_plugin.alignments import axe_loss, ctc_loss  # noqa: E402
@@ -24,7 +20,7 @@ from tests.alignments.problems import lengths  # noqa: E402
 from tests.alignments.test_backends import Problem, by_symbol, path_costs  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
-DEVICE = "cuda" if ON_CUDA else "cpu"
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # few and small: the interpreter takes seconds for each
 PROBLEMS = {
     "one slot, one word": {"sizes": [(1, 1)], "words": 2, "seed": 1, "dtype": torch.float32, "impossible": 0.0},
