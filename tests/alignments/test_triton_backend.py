@@ -13,11 +13,11 @@ import torch
 
 pytest.importorskip("triton", reason="Triton is not installed")
 
-from nat_plugin.alignments import axe_loss, ctc_loss  # noqa: E402
-from nat_plugin.alignments.backends import torch_backend, triton_backend  # noqa: E402
-from nat_plugin.alignments.causality import Causality  # noqa: E402
-from tests.alignments.problems import lengths  # noqa: E402
-from tests.alignments.test_backends import Problem, by_symbol, path_costs  # noqa: E402
+from nat_plugin.alignments import axe_loss, ctc_loss
+from nat_plugin.alignments.backends import torch_backend, triton_backend
+from nat_plugin.alignments.causality import Causality
+from tests.alignments.problems import lengths
+from tests.alignments.test_backends import Problem, by_symbol, path_costs
 
 ROOT = Path(__file__).resolve().parents[2]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
