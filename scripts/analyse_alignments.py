@@ -29,10 +29,11 @@ from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
 from scripts.lib.alignments import figure, report, rows
 from scripts.lib.alignments.reader import AlignmentReader, Example
+from scripts.lib.analysis_options import analysis_parser, check_names, check_options, read_own_rows
 from scripts.lib.cli import run_main, shell
 from scripts.lib.generation import default_threads, displayed_path
 from scripts.lib.pictures import load_pyplot
-from scripts.lib.results import Row, read_rows, update_rows
+from scripts.lib.results import Row, update_rows
 from scripts.lib.trained_model import TrainedModel
 
 
@@ -42,38 +43,17 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     Raises:
         UserError: a number is out of range, or --output has another ending.
     """
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories or checkpoints")
-    parser.add_argument("--split", default="valid", help="which part of the data to read (default: valid)")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="data directory (default: each run's own)")
-    parser.add_argument(
-        "--checkpoint", help="file in RUN/checkpoints, or a path (default: averaged.pt, else the best, else the last)"
-    )
+    parser = analysis_parser(__doc__, split="valid", read_to="read", max_tokens=4096, written="")
     parser.add_argument(
         "--criterion",
         help="what aligns: axe, causal_axe or ctc_ar; nat_axe or nat_ctc (default: what the model was trained with)",
     )
     parser.add_argument("--skip-target-penalty", type=float, metavar="δ", help="AXE's (default: the training's, or 1)")
-    parser.add_argument("--name", help="what to call the system in the results (one run only)")
     parser.add_argument(
         "--sentences", type=_numbers, default=[1, 2, 3], metavar="N,…", help="which to show, from 1 (default: 1,2,3)"
     )
-    parser.add_argument("--max-tokens", type=int, default=4096, metavar="N", help="of a batch (default: 4096)")
-    parser.add_argument("--threads", type=int, help="processor threads (default: OMP_NUM_THREADS, else all processors)")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="a .json to update with a row for each run")
-    parser.add_argument("--no-plot", action="store_true", help="do without pictures, and so without matplotlib")
     options = parser.parse_args(arguments)
-    if options.name and len(options.runs) > 1:
-        raise UserError("--name names one system: analyse the runs one at a time, or drop it.")
-    for name in ("max_tokens", "threads"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name.replace('_', '-')} must be at least 1, not {value}.")
-    if options.output and options.output.suffix != ".json":
-        raise UserError(f"--output {options.output} must end in .json: the table gets its name from it.")
+    check_options(options, {}, "the table gets its name")
     return options
 
 
@@ -87,20 +67,17 @@ def _numbers(text: str) -> list[int]:
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_arguments(arguments)
     if options.output:
-        read_alignment_rows(options.output)  # a file that cannot be updated is refused before the work, not after
+        read_own_rows(options.output, "patterns")  # a file that cannot be updated is refused before the work, not after
     if not options.no_plot:
         load_pyplot()
     torch.set_num_threads(options.threads or default_threads())
     command = shell(["scripts/analyse_alignments.py", *(sys.argv[1:] if arguments is None else arguments)])
     models = [TrainedModel.load(folder) for folder in options.runs]
-    if options.output and len({model.name for model in models}) < len(models):
-        raise UserError(
-            "two runs have one name, and --output needs a row for each: analyse them one by one with --name."
-        )
+    check_names(options, (model.name for model in models))
     found = [analyse(model, options, command) for model in models]
     if options.output:
         update_rows(options.output, found)
-        found = read_alignment_rows(options.output)
+        found = read_own_rows(options.output, "patterns")
         save_table(found, options.output)
         print(f"all systems are in {options.output}")
     if len(found) > 1:
@@ -167,18 +144,6 @@ def save_examples(examples: Sequence[Example], output: Path, *, with_plot: bool)
     write_json(output.with_suffix(".examples.json"), [rows.example_row(example) for example in examples])
     if with_plot:
         figure.plot_examples(examples, output.with_suffix(".examples.svg"))
-
-
-def read_alignment_rows(path: Path) -> list[Row]:
-    """The rows of a file that this script wrote; none if there is no such file.
-
-    Raises:
-        UserError: the file is something else.
-    """
-    found = read_rows(path)
-    if not all("patterns" in row for row in found):
-        raise UserError(f"--output {path} holds results of another script: name another file.")
-    return found
 
 
 if __name__ == "__main__":

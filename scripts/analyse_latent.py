@@ -25,8 +25,8 @@ if not __package__:  # run as a file: make the repository importable
 import torch
 
 from benchmarks.machine import versions
-from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
+from scripts.lib.analysis_options import analysis_parser, check_names, check_options, read_own_rows
 from scripts.lib.cli import run_main, shell
 from scripts.lib.generation import default_threads, displayed_path
 from scripts.lib.latent import figure, report, rows
@@ -34,7 +34,7 @@ from scripts.lib.latent.posteriors import PosteriorReader
 from scripts.lib.latent.references import ComparedReferences, ReferencePair, compare_references
 from scripts.lib.pictures import load_pyplot
 from scripts.lib.prepared_data import PreparedData
-from scripts.lib.results import Row, read_rows, update_rows
+from scripts.lib.results import Row, update_rows
 from scripts.lib.trained_model import TrainedModel
 
 
@@ -44,16 +44,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     Raises:
         UserError: a number is out of range, or --output has another ending.
     """
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories or checkpoints")
-    parser.add_argument("--split", default="test", help="which part of the data to read (default: test)")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="data directory (default: each run's own)")
-    parser.add_argument(
-        "--checkpoint", help="file in RUN/checkpoints, or a path (default: averaged.pt, else the best, else the last)"
-    )
+    parser = analysis_parser(__doc__, split="test", read_to="read", max_tokens=8192, written=", with table and plot")
     parser.add_argument(
         "--references",
         nargs=2,
@@ -61,45 +52,28 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         metavar="FILE",
         help="two translations of the split, untokenised (default: the first two in the data directory)",
     )
-    parser.add_argument("--name", help="what to call the system in the results (one run only)")
     parser.add_argument("--examples", type=int, default=3, metavar="N", help="aligned sentences to show (default: 3)")
-    parser.add_argument("--max-tokens", type=int, default=8192, metavar="N", help="of a batch (default: 8192)")
-    parser.add_argument("--threads", type=int, help="processor threads (default: OMP_NUM_THREADS, else all processors)")
-    parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="a .json to update with a row for each run, with table and plot"
-    )
-    parser.add_argument("--no-plot", action="store_true", help="do without plots, and so without matplotlib")
     options = parser.parse_args(arguments)
-    if options.name and len(options.runs) > 1:
-        raise UserError("--name names one system: analyse the runs one at a time, or drop it.")
-    for name, least in (("examples", 0), ("max_tokens", 1), ("threads", 1)):
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise UserError(f"--{name.replace('_', '-')} must be at least {least}, not {value}.")
-    if options.output and options.output.suffix != ".json":
-        raise UserError(f"--output {options.output} must end in .json: table and plot get their names from it.")
+    check_options(options, {"examples": 0}, "table and plot get their names")
     return options
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_arguments(arguments)
     if options.output:
-        read_latent_rows(options.output)  # a file that cannot be updated is refused before the work, not after
+        read_own_rows(options.output, "pca")  # a file that cannot be updated is refused before the work, not after
     if not options.no_plot:
         load_pyplot()  # found out before the work, not after
     torch.set_num_threads(options.threads or default_threads())
     command = shell(["scripts/analyse_latent.py", *(sys.argv[1:] if arguments is None else arguments)])
     models = [TrainedModel.load(folder) for folder in options.runs]
-    if options.output and len({model.name for model in models}) < len(models):
-        raise UserError(
-            "two runs have one name, and --output needs a row for each: analyse them one by one with --name."
-        )
+    check_names(options, (model.name for model in models))
     for model in models:
         row = analyse(model, options, command)
         if options.output:
             update_rows(options.output, [row])
     if options.output:
-        save_dimensions(read_latent_rows(options.output), options.output, with_plot=not options.no_plot)
+        save_dimensions(read_own_rows(options.output, "pca"), options.output, with_plot=not options.no_plot)
         print(f"all systems are in {options.output}")
 
 
@@ -160,18 +134,6 @@ def save_alignments(compared: ComparedReferences, output: Path, count: int, *, w
     write_json(output.with_suffix(".examples.json"), [rows.example_row(sentence) for sentence in examples])
     if with_plot:
         figure.plot_examples(examples, output.with_suffix(".examples.svg"))
-
-
-def read_latent_rows(path: Path) -> list[Row]:
-    """The rows of a file that this script wrote; none if there is no such file.
-
-    Raises:
-        UserError: the file is something else.
-    """
-    found = read_rows(path)
-    if not all("pca" in row for row in found):
-        raise UserError(f"--output {path} holds results of another script: name another file.")
-    return found
 
 
 if __name__ == "__main__":

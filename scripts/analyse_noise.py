@@ -31,6 +31,7 @@ from nat_plugin.analysis.state_noise import PLACES
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
 from scripts.evaluate import parse_overrides
+from scripts.lib.analysis_options import analysis_parser, check_names, check_options, read_own_rows
 from scripts.lib.cli import run_main, shell
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import default_threads, displayed_path
@@ -38,7 +39,7 @@ from scripts.lib.in_process import SplitTranslator
 from scripts.lib.noise import figure, report
 from scripts.lib.noise.measuring import NOISES, Condition, NoisySystem
 from scripts.lib.pictures import load_pyplot
-from scripts.lib.results import Row, read_rows, update_rows
+from scripts.lib.results import Row, update_rows
 
 RATES = (0.1, 0.2, 0.3, 0.4, 0.5)
 WORD_RATES = (0.02, 0.04, 0.06, 0.08, 0.1)
@@ -50,15 +51,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     Raises:
         UserError: a number is out of range, or --output has another ending.
     """
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories or checkpoints")
-    parser.add_argument("--split", default="valid", help="which part of the data to translate (default: valid)")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="data directory (default: each run's own)")
-    parser.add_argument(
-        "--checkpoint", help="file in RUN/checkpoints, or a path (default: averaged.pt, else the best, else the last)"
+    parser = analysis_parser(
+        __doc__, split="valid", read_to="translate", max_tokens=4096, written=", with table and plot"
     )
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="overrides",
@@ -80,13 +74,6 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--draws", type=int, default=1, help="measure each point with so many seeds (default: 1)")
     parser.add_argument("--seed", type=int, default=1, help="the first of them (default: 1)")
     parser.add_argument("--sentences", type=int, metavar="N", help="take the first N of the split (default: all)")
-    parser.add_argument("--max-tokens", type=int, default=4096, metavar="N", help="of a batch (default: 4096)")
-    parser.add_argument("--name", help="what to call the system in the results (one run only)")
-    parser.add_argument("--threads", type=int, help="processor threads (default: OMP_NUM_THREADS, else all processors)")
-    parser.add_argument(
-        "--output", type=Path, metavar="FILE", help="a .json to update with a row for each run, with table and plot"
-    )
-    parser.add_argument("--no-plot", action="store_true", help="do without plots, and so without matplotlib")
     options = parser.parse_args(arguments)
     options.overrides = parse_overrides(options.overrides)
     _check(options)
@@ -94,12 +81,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 def _check(options: argparse.Namespace) -> None:
-    if options.name and len(options.runs) > 1:
-        raise UserError("--name names one system: analyse the runs one at a time, or drop it.")
-    for name in ("draws", "sentences", "max_tokens", "threads"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name.replace('_', '-')} must be at least 1, not {value}.")
+    check_options(options, {"draws": 1, "sentences": 1}, "table and plot get their names")
     for name in ("rates", "word_rates"):
         for rate in getattr(options, name):
             if not 0 <= rate <= 1:
@@ -107,14 +89,13 @@ def _check(options: argparse.Namespace) -> None:
     for strength in options.strengths:
         if not 0 <= strength < float("inf"):
             raise UserError(f"--strengths {strength:g} is no size: give finite numbers of at least 0.")
-    if options.output and options.output.suffix != ".json":
-        raise UserError(f"--output {options.output} must end in .json: table and plot get their names from it.")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_arguments(arguments)
     if options.output:
-        read_noise_rows(options.output)  # a file that cannot be updated is refused before the work, not after
+        # a file that cannot be updated is refused before the work, not after
+        read_own_rows(options.output, "curves", "clean")
     if not options.no_plot:
         load_pyplot()
     torch.set_num_threads(options.threads or default_threads())
@@ -130,16 +111,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         for folder in options.runs
     ]
-    if options.output and len({evaluation.system for evaluation in evaluations}) < len(evaluations):
-        raise UserError(
-            "two runs have one name, and --output needs a row for each: analyse them one by one with --name."
-        )
+    check_names(options, (evaluation.system for evaluation in evaluations))
     for evaluation in evaluations:
         row = analyse(evaluation, options, command)
         if options.output:
             update_rows(options.output, [row])
     if options.output:
-        save(read_noise_rows(options.output), options.output, with_plot=not options.no_plot)
+        save(read_own_rows(options.output, "curves", "clean"), options.output, with_plot=not options.no_plot)
         print(f"all systems are in {options.output}")
 
 
@@ -246,18 +224,6 @@ def save(found: Sequence[Row], output: Path, *, with_plot: bool) -> None:
         handle.write(report.tsv(found))
     if with_plot:
         figure.plot_noise(found, output.with_suffix(".svg"))
-
-
-def read_noise_rows(path: Path) -> list[Row]:
-    """The rows of a file that this script wrote; none if there is no such file.
-
-    Raises:
-        UserError: the file is something else.
-    """
-    found = read_rows(path)
-    if not all("curves" in row and "clean" in row for row in found):
-        raise UserError(f"--output {path} holds results of another script: name another file.")
-    return found
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from nat_plugin.canvas.masking import choose_slots
 from nat_plugin.canvas.random import sentence_uniform
+from nat_plugin.canvas.substitution import places_among
 
 WordNoise = Literal["drop", "replace", "drop_or_replace"]
 WORD_NOISES: tuple[WordNoise, ...] = get_args(WordNoise)
@@ -68,7 +69,7 @@ def at_words(values: Tensor, words: Tensor) -> Tensor:
     Returns:
         As ``values``; meaningless where there is no word.
     """
-    numbers = (words.cumsum(1) - 1).clamp(min=0)
+    numbers = places_among(words)
     return values.gather(1, numbers.view(*numbers.shape, *(1,) * (values.dim() - 2)).expand_as(values))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from nat_plugin.alignments import axe_loss, ctc_best_alignment, ctc_fits, ctc_lo
 from nat_plugin.errors import UserError
 from scripts.analyse_alignments import main
 from tests.scripts import tiny_training
-from tests.scripts.untrained_runs import make_run
+from tests.scripts.untrained_runs import copy_run, load_run, make_run, read_row
 
 SENTENCES = tiny_training.SIZES["valid"]
 METHODS = ["at_axe", "at_causal_axe", "at_ctc_doubled", "teacher", "cmlm_axe", "ctc"]
@@ -35,25 +34,6 @@ def runs(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
                 parameter.mul_(3)
         torch.save(state, path)
     return made
-
-
-def copy_run(run: Path, folder: Path) -> Path:
-    shutil.copytree(run, folder, ignore=shutil.ignore_patterns("results"))
-    return folder
-
-
-def read_row(path: Path) -> dict[str, Any]:
-    [row] = json.loads(path.read_text(encoding="utf-8"))
-    return dict(row)
-
-
-def load(run: Path, data: Path) -> tuple[Any, Any]:
-    from fairseq import checkpoint_utils
-
-    checkpoint = str(run / "checkpoints" / "checkpoint_last.pt")
-    [model], _, task = checkpoint_utils.load_model_ensemble_and_task([checkpoint], arg_overrides={"data": str(data)})
-    task.load_dataset("valid")
-    return model.eval(), task
 
 
 @torch.no_grad()
@@ -80,7 +60,7 @@ def test_axe_figures_are_those_of_single_sentences(
     shown = capsys.readouterr().out
     stem = f"alignments_valid{f'_{criterion}' if criterion else ''}"
     row = read_row(run / "results" / f"{stem}.json")
-    model, task = load(run, tiny_data)
+    model, task = load_run(run, tiny_data, "valid")
     blank = task.target_dictionary.index("<blank>")
     cost = tokens = 0.0
     for place in range(SENTENCES):
@@ -124,7 +104,7 @@ def test_ctc_figures_are_those_of_single_sentences(runs: dict[str, Path], tiny_d
     run = copy_run(runs["at_ctc_doubled"], tmp_path / "run")
     main([str(run), "--threads", "1", "--no-plot"])
     row = read_row(run / "results" / "alignments_valid.json")
-    model, task = load(run, tiny_data)
+    model, task = load_run(run, tiny_data, "valid")
     blank = task.target_dictionary.index("<blank>")
     cost = tokens = blanks = 0.0
     for place in range(SENTENCES):

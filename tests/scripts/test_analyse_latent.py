@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 from nat_plugin.errors import UserError
 from scripts.analyse_latent import main
 from tests.scripts import tiny_training
-from tests.scripts.untrained_runs import make_run
+from tests.scripts.untrained_runs import copy_run, load_run, make_run, read_row
 
 DIMENSIONS = 4
 SENTENCES = tiny_training.SIZES["test"]
@@ -50,25 +49,6 @@ def vae(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-def copy_run(run: Path, folder: Path) -> Path:
-    shutil.copytree(run, folder, ignore=shutil.ignore_patterns("results"))
-    return folder
-
-
-def read_row(path: Path) -> dict[str, Any]:
-    [row] = json.loads(path.read_text(encoding="utf-8"))
-    return dict(row)
-
-
-def load(run: Path, data: Path) -> tuple[Any, Any]:
-    from fairseq import checkpoint_utils
-
-    checkpoint = str(run / "checkpoints" / "checkpoint_last.pt")
-    [model], _, task = checkpoint_utils.load_model_ensemble_and_task([checkpoint], arg_overrides={"data": str(data)})
-    task.load_dataset("test")
-    return model.eval(), task
-
-
 @torch.no_grad()
 def posterior(model: Any, source: torch.Tensor, target: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Means and KL [S, D] of one pair, as torch's own distributions say."""
@@ -86,7 +66,7 @@ def test_the_figures_are_those_of_single_sentences(
     shown = capsys.readouterr().out
     results = run / "results"
     row = read_row(results / "latent_test.json")
-    model, task = load(run, data)
+    model, task = load_run(run, data, "test")
     dataset = task.dataset("test")
 
     pairs = [posterior(model, dataset.src[index], dataset.tgt[index]) for index in range(SENTENCES)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from scripts.lib.evaluation import Evaluation
 from scripts.lib.in_process import SplitTranslator
 from scripts.lib.noise.measuring import disturbed_dataset, ordinary_words
 from tests.scripts import tiny_training
-from tests.scripts.untrained_runs import make_run
+from tests.scripts.untrained_runs import copy_run, make_run, read_row
 
 pytestmark = pytest.mark.end_to_end
 
@@ -35,16 +34,6 @@ def nat_run(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = tiny_training.settings(tiny_data, run, "nat", **size, **flags, save_interval=1000)
     tiny_training.train([*words, "average.kind=none"])
     return run
-
-
-def copy_run(run: Path, folder: Path) -> Path:
-    shutil.copytree(run, folder, ignore=shutil.ignore_patterns("results"))
-    return folder
-
-
-def read_row(path: Path) -> dict[str, Any]:
-    [row] = json.loads(path.read_text(encoding="utf-8"))
-    return dict(row)
 
 
 def read_tsv(path: Path) -> list[dict[str, str]]:

@@ -1,7 +1,10 @@
-"""Run directories whose model has its initial weights, and everything else as scripts/train.py leaves it."""
+"""Run directories whose model has its initial weights, and everything else as scripts/train.py leaves it; and what
+tests do with runs."""
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +50,25 @@ def make_run(data: Path, folder: Path, method: str, seed: int = 1, **fairseq: An
     }
     torch.save(state, run.last_checkpoint)
     return folder
+
+
+def copy_run(run: Path, folder: Path) -> Path:
+    """A run without its results."""
+    shutil.copytree(run, folder, ignore=shutil.ignore_patterns("results"))
+    return folder
+
+
+def read_row(path: Path) -> dict[str, Any]:
+    """The one row of a results file."""
+    [row] = json.loads(path.read_text(encoding="utf-8"))
+    return dict(row)
+
+
+def load_run(run: Path, data: Path, split: str) -> tuple[Any, Any]:
+    """The model of the last checkpoint, and its task with one split loaded."""
+    from fairseq import checkpoint_utils
+
+    checkpoint = str(run / "checkpoints" / "checkpoint_last.pt")
+    [model], _, task = checkpoint_utils.load_model_ensemble_and_task([checkpoint], arg_overrides={"data": str(data)})
+    task.load_dataset(split)
+    return model.eval(), task
