@@ -26,12 +26,12 @@ if not __package__:  # run as a file: make the repository importable
 import torch
 
 from benchmarks import bars
-from benchmarks.clock import add_clock, check_clock
+from benchmarks.clock import check_clock
 from benchmarks.inference import BASE, RandomSystem, Task, Width, autoregressive, one_pass
+from benchmarks.inference_options import ROOT, inference_parser, settle
 from benchmarks.machine import describe_in_words, describe_machine
 from benchmarks.memory import available
 from benchmarks.pivot import markdown, replace_block
-from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
 from nat_plugin.serving.onnx_export import check_installed
 from scripts.lib.cli import run_main, shell
@@ -41,7 +41,6 @@ from scripts.lib.latency.rows import one_by_one_figures, throughput_figures
 from scripts.lib.latency.throughput import measure_throughput
 from scripts.lib.latency.translator import Translates
 
-ROOT = Path(__file__).resolve().parents[1]
 OUTPUT = ROOT / "results" / "benchmark_export.json"
 TINY = Width(32, 64, 2, 1)
 RATIOS = (0.0, 3.0)
@@ -54,29 +53,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     Raises:
         UserError: a number is out of range.
     """
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--vocabulary", type=int, default=32000, metavar="V", help="default: 32000")
-    parser.add_argument("--length", type=int, default=25, help="tokens of sources (default: 25)")
-    parser.add_argument("--repeats", type=int, default=7, help="of each form (default: 7)")
-    parser.add_argument("--block", type=int, default=5, help="L1: sentences in a repeat (default: 5)")
-    parser.add_argument("--sentences", type=int, default=64, help="Lmax: sentences in a repeat (default: 64)")
-    parser.add_argument("--threads", type=int, default=1, help="default: 1")
-    add_clock(parser)
-    parser.add_argument("--quick", action="store_true", help="a tiny model; saved only with --output")
-    parser.add_argument("--output", type=Path, help=f"default: {OUTPUT.relative_to(ROOT)}")
-    parser.add_argument("--docs", type=Path, metavar="PAGE", help="put the table into this page's marked block")
+    parser = inference_parser(__doc__, sentences=64, threads=1, output=OUTPUT)
     options = parser.parse_args(arguments)
     options.device = "cpu"
-    if options.quick:
-        options.vocabulary, options.length, options.repeats = 60, 6, min(options.repeats, 2)
-        options.block, options.sentences = 2, 8
-    elif options.output is None:
-        options.output = OUTPUT
-    if min(options.length, options.repeats, options.block, options.sentences, options.threads) < 1:
-        raise UserError("--length, --repeats, --block, --sentences and --threads must be at least 1.")
+    settle(options, OUTPUT)
     return options
 
 

@@ -27,8 +27,9 @@ if not __package__:  # run as a file: make the repository importable
 import torch
 
 from benchmarks import bars
-from benchmarks.clock import add_clock, check_clock
+from benchmarks.clock import check_clock
 from benchmarks.inference import BASE, RandomSystem, Task, Width, autoregressive, one_pass
+from benchmarks.inference_options import ROOT, inference_parser, settle
 from benchmarks.latency_report import render
 from benchmarks.machine import describe_machine
 from benchmarks.memory import available
@@ -41,7 +42,6 @@ from scripts.lib.latency.rows import one_by_one_figures, throughput_figures
 from scripts.lib.latency.throughput import measure_throughput
 from scripts.lib.machine import cores
 
-ROOT = Path(__file__).resolve().parents[1]
 OUTPUT = ROOT / "results" / "benchmark_latency.json"
 RATIOS = (1.5, 2.0, 2.5, 3.0)
 TINY = Width(32, 64, 2, 1)
@@ -53,31 +53,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     Raises:
         UserError: a number is out of range.
     """
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--vocabulary", type=int, default=32000, metavar="V", help="default: 32000")
-    parser.add_argument("--length", type=int, default=25, help="tokens of sources and translations (default: 25)")
+    parser = inference_parser(__doc__, sentences=128, threads=cores(), output=OUTPUT)
     parser.add_argument("--parts", nargs="+", choices=("l1", "lmax"), default=["l1", "lmax"], help="default: both")
-    parser.add_argument("--repeats", type=int, default=7, help="of each system in each part (default: 7)")
-    parser.add_argument("--block", type=int, default=5, help="L1: sentences in a repeat (default: 5)")
-    parser.add_argument("--sentences", type=int, default=128, help="Lmax: sentences in a repeat (default: 128)")
-    parser.add_argument("--threads", type=int, default=cores(), help="default: all processors")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--fp16", action="store_true", help="half precision, on a GPU")
-    add_clock(parser)
-    parser.add_argument("--quick", action="store_true", help="a tiny model; saved only with --output")
-    parser.add_argument("--output", type=Path, help=f"default: {OUTPUT.relative_to(ROOT)}")
-    parser.add_argument("--docs", type=Path, metavar="PAGE", help="put the table into this page's marked block")
     options = parser.parse_args(arguments)
-    if options.quick:
-        options.vocabulary, options.length, options.repeats = 60, 6, min(options.repeats, 2)
-        options.block, options.sentences = 2, 8
-    elif options.output is None:
-        options.output = OUTPUT
-    if min(options.length, options.repeats, options.block, options.sentences, options.threads) < 1:
-        raise UserError("--length, --repeats, --block, --sentences and --threads must be at least 1.")
+    settle(options, OUTPUT)
     if options.fp16 and options.device == "cpu":
         raise UserError("--fp16 is for a GPU: add --device cuda.")
     if options.device == "cuda" and not torch.cuda.is_available():
