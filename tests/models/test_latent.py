@@ -103,6 +103,11 @@ def test_every_parameter_gets_a_gradient_and_only_embeddings_are_shared(name: st
     assert not any("latent" in key for key, _ in helpers.model(task).named_parameters())
 
 
+# torch can hang where a DDP model goes right after its backward pass: it waits, holding Python's lock, for a thread of
+# gloo that may still want that lock for the last gradients. So they go when Python does.
+KEPT: list[torch.nn.Module] = []
+
+
 @pytest.mark.parametrize("name", ["nat_cross_entropy", "nat_ctc"])
 def test_torchs_ddp_takes_two_passes_and_a_posterior(name: str, tmp_path: Path) -> None:
     """It raises at the second step where a parameter had no gradient in the first."""
@@ -110,6 +115,7 @@ def test_torchs_ddp_takes_two_passes_and_a_posterior(name: str, tmp_path: Path) 
     torch.distributed.init_process_group("gloo", f"file://{tmp_path}/store", rank=0, world_size=1)
     try:
         parallel = torch.nn.parallel.DistributedDataParallel(model.train())
+        KEPT.append(parallel)
         for seed in range(3):
             loss, _, _ = criterion(parallel, helpers.batch(helpers.dataset(task, fitting(4, seed=seed))))
             loss.backward()
