@@ -16,7 +16,6 @@ key=value words go to scripts/train.py.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,13 +24,13 @@ from typing import Any
 if not __package__:  # run as a file: make the repository importable
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
 from scripts.lib import steps
 from scripts.lib.alignments import curves
 from scripts.lib.cli import run_main, shell
 from scripts.lib.config import compose_run
 from scripts.lib.pictures import load_pyplot
+from scripts.lib.recipe_options import check_recipe, once, read_row, recipe_parser, training_words
 from scripts.lib.results import Row
 from scripts.lib.runs import Run
 from scripts.lib.training_log import read_curves
@@ -49,33 +48,13 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     """The command line.
 
     Raises:
-        UserError: an unknown method, or --output has another ending.
+        UserError: see :func:`check_recipe`.
     """
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = recipe_parser(
+        __doc__, data="multi30k_de_en", systems=SYSTEMS, kind="methods", output="results/latent_alignment_at.json"
     )
-    parser.add_argument("settings", nargs="*", metavar="key=value", help="for scripts/train.py, all losses alike")
-    parser.add_argument("--data", default="multi30k_de_en", help="a file in configs/data, or a prepared folder")
-    parser.add_argument("--size", default="tiny", help="a file in configs/size (default: tiny)")
-    parser.add_argument("--budget", default="cpu", help="a file in configs/budget (default: cpu)")
-    parser.add_argument("--methods", default=",".join(SYSTEMS), help=f"some of {', '.join(SYSTEMS)} (default: all)")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("results/latent_alignment_at.json"),
-        metavar="FILE",
-        help="default: %(default)s",
-    )
-    parser.add_argument("--threads", type=int, help="processor threads of each step (default: 1)")
-    parser.add_argument("--no-plot", action="store_true", help="do without plots, and so without matplotlib")
     options = parser.parse_args(arguments)
-    options.methods = [name for name in options.methods.split(",") if name]
-    unknown = [name for name in options.methods if name not in SYSTEMS]
-    if unknown or not options.methods:
-        raise UserError(f"--methods names '{','.join(unknown)}': choose some of {', '.join(SYSTEMS)}.")
-    if options.output.suffix != ".json":
-        raise UserError(f"--output {options.output} must end in .json: curves and plot get their names from it.")
+    options.methods = check_recipe(options, SYSTEMS, "methods")
     return options
 
 
@@ -83,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_arguments(arguments)
     if not options.no_plot:
         load_pyplot()
-    choices = {method: training_words(options, method) for method in options.methods}
+    choices = {method: training_words(options, f"method={method}") for method in options.methods}
     runs = {method: Run(Path(compose_run(words)["run"])) for method, words in choices.items()}
     for method, words in choices.items():
         with steps.step(f"{SYSTEMS[method]}: training"):
@@ -105,21 +84,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
 
 
-def training_words(options: argparse.Namespace, method: str) -> list[str]:
-    """What scripts/train.py is told."""
-    chosen = {"data": options.data, "size": options.size, "budget": options.budget, "method": method}
-    return [*(f"{key}={value}" for key, value in chosen.items()), *options.settings]
-
-
-def once(run: Run, result: str, command: Sequence[str], threads: int | None) -> None:
-    """Run a script that writes RUN/results/``result``, unless that is there and younger than the checkpoint."""
-    path = run.folder / "results" / result
-    if path.is_file() and path.stat().st_mtime >= run.chosen_checkpoint().stat().st_mtime:
-        print(f"{path} is there already, made of this checkpoint")
-        return
-    steps.run(*command, threads=threads)
-
-
 def report(runs: dict[str, Run], options: argparse.Namespace, command: str) -> None:
     """Gather what the steps left in the run folders, write it, and print it."""
     losses = {SYSTEMS[method]: read_curves(run.log_file) for method, run in runs.items()}
@@ -139,13 +103,6 @@ def report(runs: dict[str, Run], options: argparse.Namespace, command: str) -> N
     for row in rows:
         print(f"{row['system']}: {row['signature']}")
     print(f"rows, alignments, curves and plot are in {options.output.with_suffix('')}.*")
-
-
-def read_row(run: Run, name: str) -> Row:
-    """The one row of a file in RUN/results."""
-    path = run.folder / "results" / name
-    [row] = json.loads(path.read_text(encoding="utf-8"))
-    return dict(row)
 
 
 def make_row(system: str, test: Row, alignments: Row, losses: Any, command: str) -> Row:
