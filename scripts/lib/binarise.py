@@ -115,6 +115,8 @@ def read_tokens(prefix: Path) -> tuple[np.ndarray, np.ndarray]:
         if magic != _MAGIC or version != 1:
             raise ValueError("not fairseq's memory-mapped format")
         sizes = np.frombuffer(index, dtype=np.int32, count=sentences, offset=struct.calcsize("<9sQBQ"))
+        # the addresses of the sentences, which fairseq goes by
+        np.frombuffer(index, dtype=np.int64, count=sentences, offset=struct.calcsize("<9sQBQ") + sizes.nbytes)
         data = np.fromfile(data_path, dtype=_DTYPES[code])
         if sizes.sum() != data.size:
             raise ValueError(f"{sizes.sum()} tokens in the index, {data.size} in the data")

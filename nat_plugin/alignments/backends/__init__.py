@@ -46,17 +46,22 @@ def choose_backend(tensor: Tensor, name: Optional[str] = None) -> ModuleType:
     return module
 
 
-@cache
-def _automatic(device: str) -> ModuleType:
+def backend_in_use(device: str) -> tuple[str, str]:
+    """The backend that is chosen by itself for tensors on ``device``, and why it is not the fast one there, or ""."""
     preferred = {"cpu": "cpp", "cuda": "triton"}.get(device, "torch")
     module, problem = _load(preferred)
     if module is not None and device in module.DEVICES:
-        logger.info("alignments on %s: %s backend", device, preferred)
-        return module
-    logger.info("alignments on %s: torch backend (%s: %s)", device, preferred, problem or "not for this device")
-    fallback, _ = _load("torch")
-    assert fallback is not None
-    return fallback
+        return preferred, ""
+    return "torch", f"{preferred}: {problem or 'not for this device'}"
+
+
+@cache
+def _automatic(device: str) -> ModuleType:
+    name, why = backend_in_use(device)
+    logger.info("alignments on %s: %s backend%s", device, name, f" ({why})" if why else "")
+    module, _ = _load(name)
+    assert module is not None
+    return module
 
 
 @cache
