@@ -95,8 +95,7 @@ def _choice(model: TrainedModel, config: Mapping[str, Any], checkpoint: Path) ->
             )
     else:
         yield note(
-            f"translated with {checkpoint.name} alone; the papers average five or ten checkpoints, which gives about "
-            "half a point to a point of BLEU.",
+            f"translated with {checkpoint.name} alone; the papers average five or more checkpoints.",
             "average.kind=best or last with average.count=5, on a training that keeps so many",
         )
 
@@ -171,7 +170,7 @@ def _goes_with(model: TrainedModel, state: Mapping[str, Any], data: DataFolder) 
 def _distilled(model: TrainedModel) -> Iterator[Finding]:
     if model.data.is_dir() and not (model.data / "distill.json").is_file():
         yield note(
-            "trained on raw text: the papers' figures for one pass are with distilled data, which is worth 5 to 10 "
+            "trained on raw text: the papers' figures for one pass are with distilled data, which is worth 4 to 8 "
             "BLEU (Gu & Kong 2021, Table 4).",
             "scripts/distill.py RUN_OF_A_TEACHER, then data=…_kd",
         )
