@@ -31,13 +31,6 @@ def examine_distillation(data: DataFolder) -> Iterator[Finding]:
                 f"{record['settings']['beam']}; {replaced} of {record['sentences']} are the original ones, where the "
                 "teacher's could not be used"
             )
-            ratio = float(record["compared_with_original"]["length_ratio"])
-            if abs(ratio - 1) > _OTHER_LENGTH:
-                yield note(
-                    f"the teacher's translations have {ratio:.3f} times the words of the original targets: its "
-                    "students' will have as many, and pay by BLEU's brevity penalty or precision.",
-                    "another length penalty of the teacher (scripts/distill.py --lenpen), or a better teacher",
-                )
             yield from _as_in_the_original(data, Path(shlex.split(record["command"])[1]))
         except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
             yield problem(f"{path} is not what scripts/distill.py writes ({error!r}).", "distil again")
@@ -72,6 +65,23 @@ def _as_in_the_original(data: DataFolder, original: Path) -> Iterator[Finding]:
         )
     else:
         yield good(f"validation, test and dictionaries are the bytes of {displayed_path(original)}")
+    yield from _as_long_as_the_original(data, original)
+
+
+def _as_long_as_the_original(data: DataFolder, original: Path) -> Iterator[Finding]:
+    """Students say as little as their teacher's translations do."""
+    text = Path("tok") / f"train.{data.languages[1]}"
+    if not all((folder / text).is_file() for folder in (data.folder, original)):
+        return
+    words, before = (sum(len(line.split()) for line in read_text(folder / text)) for folder in (data.folder, original))
+    told = f"the training targets have {words / before:.3f} times the words of the original ones"
+    if abs(words / before - 1) <= _OTHER_LENGTH:
+        yield good(told)
+    else:
+        yield note(
+            f"{told}: the students' translations will have as many, and pay for it in BLEU.",
+            "another length penalty of the teacher (scripts/distill.py --lenpen), or a better teacher",
+        )
 
 
 def _same_bytes(first: Path, second: Path) -> bool:
