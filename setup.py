@@ -16,6 +16,7 @@ LINKS = ["criterions", "criterions.*", "models", "models.*"]
 
 OURS = [
     "hydra-core>=1.3,<1.4",
+    "jinja2",
     "numpy",
     "omegaconf>=2.3,<2.4",
     "pyyaml",

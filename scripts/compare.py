@@ -25,13 +25,11 @@ from tabulate import tabulate
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
 from scripts.lib.cli import run_main
-from scripts.lib.comparison import SAMPLES, Bucket, Significance, by_reference_length, paired_bootstrap
+from scripts.lib.comparison import EDGES, SAMPLES, Bucket, Significance, by_reference_length, paired_bootstrap
 from scripts.lib.generation import displayed_path
 from scripts.lib.prepared_data import PreparedData, read_text
 from scripts.lib.results import read_rows
 from scripts.lib.scoring import default_tokenizer
-
-EDGES = (10, 20, 30, 40, 50)  # Table 8 of Ghazvininejad et al. 2020
 
 
 class System(NamedTuple):

@@ -14,6 +14,7 @@ from nat_plugin.errors import UserError
 from scripts.lib.scoring import bleu_metric
 
 SAMPLES = 1000  # sacreBLEU's default
+EDGES = (10, 20, 30, 40, 50)  # Table 8 of Ghazvininejad et al. 2020
 
 
 @dataclass(frozen=True)

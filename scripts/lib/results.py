@@ -65,12 +65,16 @@ def update_rows(path: Path, new: Iterable[Row]) -> None:
 
 def table(rows: Iterable[Mapping[str, Any]]) -> str:
     """The figures of ``rows`` for people."""
-    body = [
-        [row["system"], *(_cell(row.get(key), factor, decimals) for _, key, factor, decimals in _COLUMNS)]
+    return tabulate(cells(rows), headers="keys", colalign=("left", *("right",) * len(_COLUMNS)), disable_numparse=True)
+
+
+def cells(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """The table of ``rows``, heading → cell in each line."""
+    return [
+        {"system": row["system"]}
+        | {heading: _cell(row.get(key), factor, decimals) for heading, key, factor, decimals in _COLUMNS}
         for row in rows
     ]
-    headers = ["system", *(heading for heading, *_ in _COLUMNS)]
-    return tabulate(body, headers, colalign=("left", *("right",) * len(_COLUMNS)), disable_numparse=True)
 
 
 def _cell(value: float | None, factor: float, decimals: int) -> str:

@@ -163,7 +163,7 @@ class Run:
 
 def config_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What forbids continuing: ``key: old, now new`` for each key that shapes the training and differs."""
-    flat_old, flat_new = _flatten(old), _flatten(new)
+    flat_old, flat_new = flatten(old), flatten(new)
     found = []
     for key in sorted(flat_old.keys() | flat_new.keys()):
         before, now = flat_old.get(key), flat_new.get(key)
@@ -179,11 +179,12 @@ def _grew(before: Any, now: Any) -> bool:
     return now is None or (before is not None and now >= before)
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings → one level, with dots in the keys."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[prefix + key] = value
     return flat

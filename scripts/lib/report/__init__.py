@@ -1,0 +1,1 @@
+"""One page that tells how runs did: scripts/report.py."""
