@@ -12,7 +12,7 @@ from scripts.lib.preparation.again import target_subwords
 from scripts.lib.preparation.request import resolve
 from scripts.lib.prepared_data import PreparedData
 from scripts.prepare import parser
-from tests.scripts.test_prepare import arguments, lines, until_binarising, write_corpus
+from tests.scripts.prepare.toy import arguments, lines, until_binarising, write_corpus
 
 KINDS = {
     "joint bpe": [],
