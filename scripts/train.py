@@ -3,10 +3,11 @@
 
     scripts/train.py data=multi30k_en_de method=teacher size=small
     scripts/train.py data=multi30k_en_de_kd method=cmlm_axe size=small fairseq.lr=1e-3 fairseq.skip_target_penalty=3
+    scripts/train.py data=multi30k_en_de_kd method=vanilla_oaxe size=small budget=cpu_fine_tuning start_from=RUN
 
-Each word is key=value: a choice from configs/ (data, method, size, budget, machine), run=DIRECTORY, or any single value
-(fairseq.… is a flag of fairseq-train). The same command again goes on where it stopped; a finished training is only
-averaged.
+Each word is key=value: a choice from configs/ (data, method, size, budget, machine), run=DIRECTORY, start_from=RUN
+(whose weights it begins with), or any single value (fairseq.… is a flag of fairseq-train). The same command again goes
+on where it stopped; a finished training is only averaged.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from scripts.lib.generation import USER_DIR, displayed_path, executable
 from scripts.lib.machine import check_machine, plan_batch
 from scripts.lib.prepared_data import PreparedData
 from scripts.lib.runs import Run
+from scripts.lib.starting import check_start, start_checkpoint
 from scripts.lib.training_log import TrainingLog
 
 
@@ -43,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check_data(config["data"])
     layout = launch.find_layout(config["machine"])
     run = Run(Path(config["run"]))
+    start = start_checkpoint(config, run)
     commands = build_commands(config, run, layout)
     shown = "\n".join(show_command(command, layout.environment) for command in commands)
     plan = plan_batch(config["batch_tokens"], config["machine"]["max_tokens"], layout.world_size)
@@ -57,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     with run.locked():
         run.check_continues(config)
+        if start and not run.last_checkpoint.exists():
+            check_start(config, start)
         run.write_config(config)
         with atomic_write(run.command_file) as handle:
             handle.write(shown + "\n")
@@ -86,12 +91,14 @@ def build_commands(config: Mapping[str, Any], run: Run, layout: launch.Layout) -
     """The fairseq-train command of each process to start here."""
     data, machine = config["data"], config["machine"]
     plan = plan_batch(config["batch_tokens"], machine["max_tokens"], layout.world_size)
+    start = start_checkpoint(config, run)
     flags = {
         "user_dir": displayed_path(USER_DIR),
         "source_lang": data["source_lang"],
         "target_lang": data["target_lang"],
         **validation_flags(config),
         **config["fairseq"],
+        "finetune_from_model": displayed_path(start) if start else None,  # read once, when there is no last checkpoint
         "save_dir": displayed_path(run.checkpoints),
         "max_tokens": plan.max_tokens,
         "update_freq": plan.update_freq,

@@ -36,6 +36,7 @@ _DERIVED_FLAGS = {
     "keep_last_epochs": "average.count",
     "best_checkpoint_metric": "average.metric",
     "maximize_best_checkpoint_metric": "average.metric",
+    "finetune_from_model": "start_from",
 }
 
 
@@ -89,8 +90,8 @@ def _prepare_override(override: str, config_folder: Path) -> list[str]:
         return _data_folder(Path(value))
     if override == "machine=auto":
         return []
-    if key == "run":
-        return [f"run={json.dumps(value)}"]
+    if key in ("run", "start_from"):
+        return [f"{key}={json.dumps(value)}"]
     if key.startswith(_OPEN_GROUPS):
         return [f"++{override}"]
     return [override]
@@ -129,10 +130,15 @@ def _validate(config: Mapping[str, Any]) -> None:
     for flag, instead in _DERIVED_FLAGS.items():
         if flag in config["fairseq"]:
             raise UserError(f"fairseq.{flag} is worked out by this script: set {instead}.")
+    method = config["method"]
+    if method.get("needs_start") and config["start_from"] is None:
+        raise UserError(
+            f"method={method['name']} fine-tunes a trained model: name its run or checkpoint with start_from=…."
+        )
     average = config["average"]
     _one_of("average.kind", average["kind"], ("best", "last", "none"))
     _one_of("average.metric", average["metric"], ("loss", "bleu"))
-    _one_of("method.kind", config["method"]["kind"], ("autoregressive", "non_autoregressive"))
+    _one_of("method.kind", method["kind"], ("autoregressive", "non_autoregressive"))
     _positive_integer("average.count", average["count"])
     _positive_integer("batch_tokens", config["batch_tokens"])
     flags = config["fairseq"]

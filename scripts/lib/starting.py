@@ -1,0 +1,62 @@
+"""Weights of another checkpoint to begin a training with, in place of random ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nat_plugin.errors import UserError
+from scripts.lib.runs import Run
+
+_HALVES = ("load_encoder_from", "load_decoder_from")
+
+
+def start_checkpoint(config: Mapping[str, Any], run: Run) -> Path | None:
+    """The file that ``start_from`` means; None where it says nothing.
+
+    Args:
+        config: of the run that is to begin, or to go on: then the file is not read again, and need not be there.
+
+    Raises:
+        UserError: there is no such run or file.
+    """
+    if config["start_from"] is None:
+        return None
+    path = Path(config["start_from"])
+    if run.last_checkpoint.exists() and not path.is_dir():
+        return path
+    if path.is_dir():
+        return Run(path).chosen_checkpoint()
+    if not path.is_file():
+        raise UserError(f"start_from={path}: there is no such run or checkpoint; train it first, or correct the path.")
+    return path
+
+
+def check_start(config: Mapping[str, Any], path: Path) -> None:
+    """Refuse a checkpoint whose tokens have other numbers; sizes are compared when the model is built.
+
+    Raises:
+        UserError: it is no checkpoint, of other languages, or of other dictionaries as far as those can be found.
+    """
+    from scripts.lib.averaging import load_checkpoint  # seconds to import
+
+    named = [key for key in _HALVES if config["fairseq"].get(key)]
+    if named:
+        raise UserError(f"start_from and fairseq.{named[0]} both say what a half begins with: drop one of them.")
+    saved = (load_checkpoint(path).get("cfg") or {}).get("task") or {}
+    data = config["data"]
+    for side in ("source", "target"):
+        here, there = data[f"{side}_lang"], saved.get(f"{side}_lang")
+        if there != here:
+            raise UserError(f"start_from={path} has {there} as its {side} language, not {here}: name another.")
+        old = Path(str(saved.get("data", "")).split(os.pathsep)[0]) / f"dict.{here}.txt"
+        if old.is_file() and _words(old) != _words(Path(data["path"]) / f"dict.{here}.txt"):
+            raise UserError(
+                f"start_from={path} was trained with another dictionary, {old}: binarise the data with the same one."
+            )
+
+
+def _words(dictionary: Path) -> list[str]:
+    return [line.rpartition(" ")[0] for line in dictionary.read_text(encoding="utf-8").splitlines()]
