@@ -41,8 +41,8 @@ class TotalCorrelation:
 def sentence_costs(logits: Tensor, tokens: Tensor, lengths: Tensor, never: Tensor) -> Tensor:
     """-log P of each sentence's tokens, where their number is known: [B] float64, nats.
 
-    Each position's distribution is over the tokens that a sentence may hold. Without that, an autoregressive model would
-    spend probability on ending the sentence earlier, which a NAT with the right number of slots cannot, and the
+    Each position's distribution is over the tokens that a sentence may hold. Without that, an autoregressive model
+    would spend probability on ending the sentence earlier, which a NAT with the right number of slots cannot, and the
     difference of two models would be partly about the length.
 
     Args:

@@ -52,7 +52,7 @@ def average(paths: Sequence[Path]) -> dict[str, Any]:
     sums = {name: _accumulator(value) for name, value in first.items() if value.is_floating_point()}
     for path in paths[1:]:
         model = load_checkpoint(path)["model"]
-        _check_same_parameters(first, model, paths[0], path)
+        check_same_parameters(first, model, paths[0], path)
         for name, total in sums.items():
             total += model[name]
     result["model"] = {
@@ -66,18 +66,29 @@ def _accumulator(value: torch.Tensor) -> torch.Tensor:
     return value.to(torch.promote_types(value.dtype, torch.float32), copy=True)
 
 
-def _check_same_parameters(first: dict[str, Any], other: dict[str, Any], first_path: Path, other_path: Path) -> None:
+def check_same_parameters(
+    first: dict[str, Any],
+    other: dict[str, Any],
+    first_path: Path,
+    other_path: Path,
+    remedy: str = "average checkpoints of one training only",
+) -> None:
+    """Make sure that two models' parameters have the same names and shapes.
+
+    Raises:
+        UserError: they have not; it ends with ``remedy``.
+    """
     if first.keys() != other.keys():
         unmatched = sorted(first.keys() ^ other.keys())
         raise UserError(
             f"{first_path} and {other_path} do not hold the same parameters ({len(unmatched)} differ, among them "
-            f"{unmatched[0]}): average checkpoints of one training only."
+            f"{unmatched[0]}): {remedy}."
         )
     for name, value in first.items():
         if value.shape != other[name].shape:
             raise UserError(
                 f"parameter {name} has shape {tuple(value.shape)} in {first_path} but {tuple(other[name].shape)} in "
-                f"{other_path}: average checkpoints of one training only."
+                f"{other_path}: {remedy}."
             )
 
 

@@ -40,22 +40,34 @@ def check_start(config: Mapping[str, Any], path: Path) -> None:
     Raises:
         UserError: it is no checkpoint, of other languages, or of other dictionaries as far as those can be found.
     """
-    from scripts.lib.averaging import load_checkpoint  # seconds to import
-
     named = [key for key in _HALVES if config["fairseq"].get(key)]
     if named:
         raise UserError(f"start_from and fairseq.{named[0]} both say what a half begins with: drop one of them.")
-    saved = (load_checkpoint(path).get("cfg") or {}).get("task") or {}
     data = config["data"]
-    for side in ("source", "target"):
-        here, there = data[f"{side}_lang"], saved.get(f"{side}_lang")
+    check_tokens(f"start_from={path}", path, Path(data["path"]), (data["source_lang"], data["target_lang"]))
+
+
+def check_tokens(named: str, path: Path, data: Path, languages: tuple[str, str]) -> None:
+    """Make sure that a checkpoint reads and writes the tokens of a data folder.
+
+    Args:
+        named: how to call it in a message.
+        path: the checkpoint.
+        languages: source and target language of the data.
+
+    Raises:
+        UserError: it is no checkpoint, of other languages, or of other dictionaries as far as those can be found.
+    """
+    from scripts.lib.averaging import load_checkpoint  # seconds to import
+
+    saved = (load_checkpoint(path).get("cfg") or {}).get("task") or {}
+    for side, here in zip(("source", "target"), languages, strict=True):
+        there = saved.get(f"{side}_lang")
         if there != here:
-            raise UserError(f"start_from={path} has {there} as its {side} language, not {here}: name another.")
-        old = Path(str(saved.get("data", "")).split(os.pathsep)[0]) / f"dict.{here}.txt"
-        if old.is_file() and _words(old) != _words(Path(data["path"]) / f"dict.{here}.txt"):
-            raise UserError(
-                f"start_from={path} was trained with another dictionary, {old}: binarise the data with the same one."
-            )
+            raise UserError(f"{named} has {there} as its {side} language, not {here}: name another.")
+        old, new = (folder / f"dict.{here}.txt" for folder in (Path(str(saved.get("data")).split(os.pathsep)[0]), data))
+        if old.is_file() and _words(old) != _words(new):
+            raise UserError(f"{named} was trained with another dictionary, {old}, than {new}: use data of that one.")
 
 
 def _words(dictionary: Path) -> list[str]:

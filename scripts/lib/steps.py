@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from nat_plugin.errors import UserError
 from scripts.lib.cli import shell
+from scripts.lib.results import Row
+from scripts.lib.runs import Run
 
 SCRIPTS = Path(__file__).resolve().parents[1]
 
@@ -38,6 +41,21 @@ def run(script: str, *arguments: object, threads: int | None = None) -> None:
     command = [script, *map(str, arguments)]
     if start(command, threads).wait():
         raise UserError(f"scripts/{script} failed: its message stands above; the same command goes on from there.")
+
+
+def once(of: Run, result: str, command: Sequence[str], threads: int | None) -> None:
+    """Run a script that writes RUN/results/``result``, unless that is there and younger than the checkpoint."""
+    path = of.folder / "results" / result
+    if path.is_file() and path.stat().st_mtime >= of.chosen_checkpoint().stat().st_mtime:
+        print(f"{path} is there already, made of this checkpoint")
+        return
+    run(*command, threads=threads)
+
+
+def read_row(of: Run, result: str) -> Row:
+    """The one row of a file in RUN/results."""
+    [row] = json.loads((of.folder / "results" / result).read_text(encoding="utf-8"))
+    return dict(row)
 
 
 def run_together(commands: Sequence[Sequence[str]], processors: int) -> None:

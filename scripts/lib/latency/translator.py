@@ -90,12 +90,7 @@ class Translator:
         """Numbers in the model."""
         self.dtype = "fp16" if cfg.common.fp16 else "fp32"
         """What the model computes in, as the flags are called."""
-        for model in self.models:
-            if cfg.common.fp16:
-                model.half()
-            model.to(device)
-            model.prepare_for_inference_(cfg)
-        self.generator = self.task.build_generator(self.models, cfg.generation, extra_gen_cls_kwargs={})
+        self.use(self.models)
         self.words = OutputWords(self.task.target_dictionary, cfg.common_eval.post_process, self.generator)
 
     @classmethod
@@ -106,6 +101,16 @@ class Translator:
             UserError: fairseq does not take the flags, or checkpoint or data cannot be used.
         """
         return cls(generation_config(evaluation, device), device)
+
+    def use(self, models: Sequence[Any]) -> None:
+        """Translate with these models of the same task from now on; afterwards they are good for nothing else."""
+        for model in models:
+            if self._cfg.common.fp16:
+                model.half()
+            model.to(self._device)
+            model.prepare_for_inference_(self._cfg)
+        self.models = list(models)
+        self.generator = self.task.build_generator(self.models, self._cfg.generation, extra_gen_cls_kwargs={})
 
     @property
     def max_positions(self) -> tuple[int, int]:

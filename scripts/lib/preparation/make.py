@@ -28,7 +28,7 @@ def make(job: Job, stages: Sequence[Stage], command: str) -> dict[str, Any]:
         UserError: bad input, as the message says; or another process is writing the same folder.
     """
     record = job.output / RECORD
-    _refuse_foreign(job.output)
+    refuse_foreign(job.output)
     with exclusive(job.output / STAGES / "lock"):
         done = store(job)
         done.clear_unfinished()
@@ -49,7 +49,7 @@ def make(job: Job, stages: Sequence[Stage], command: str) -> dict[str, Any]:
     return written
 
 
-def _refuse_foreign(output: Path) -> None:
+def refuse_foreign(output: Path) -> None:
     """Nothing of ours is written among a user's other files."""
     if output.is_dir() and any(output.iterdir()) and not any((output / name).exists() for name in (STAGES, RECORD)):
         raise UserError(f"--output {output} holds other files: name a new folder, or one that this script wrote.")

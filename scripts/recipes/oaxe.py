@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""Huang et al. 2022, Table 2: a vanilla NAT against raw data, distilled data, AXE and OaXE as targets.
+
+    scripts/recipes/oaxe.py                                              # Multi30k En→De, tiny, CPU: KD and OaXE
+    scripts/recipes/oaxe.py --rows all --raw multi30k_en_de --size small --budget gpu
+    scripts/recipes/oaxe.py --data DATA_KD --rows all --raw DATA --size base --budget mple           # the paper's
+
+Trains the vanilla NAT with cross entropy, and keeps its weights after 1/30, 1/6 and all of the budget's updates (10k,
+50k and 300k in the paper); fine-tunes each with OaXE, for a third of the updates at a fixed rate; trains with AXE where
+that is asked for; and translates the test set with each. The same command again goes on where it stopped. Written is
+FILE.json, a row for each line of the table. key=value words go to scripts/train.py. See docs/oaxe.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+if not __package__:  # run as a file: make the repository importable
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+from nat_plugin.errors import UserError
+from nat_plugin.files import write_json
+from scripts.lib import steps
+from scripts.lib.cli import run_main, shell
+from scripts.lib.config import CONFIG_FOLDER, compose_run
+from scripts.lib.results import Row, table
+from scripts.lib.runs import Run
+
+PRETRAINING = {"10k": (1, 30), "50k": (1, 6), "300k": (1, 1)}
+"""Table 2's numbers of updates before the fine-tuning, as parts of all."""
+
+
+class System(NamedTuple):
+    """A line of Table 2.
+
+    Attributes:
+        name: as in the table.
+        method: in configs/method.
+        pretraining: one of :data:`PRETRAINING` where the training goes on from there.
+    """
+
+    name: str
+    method: str
+    pretraining: str | None = None
+
+
+SYSTEMS = {
+    "raw": System("raw data", "vanilla"),
+    "kd": System("KD", "vanilla"),
+    **{f"axe_delta{delta}": System(f"KD + AXE (τ={delta})", f"vanilla_axe_delta{delta}") for delta in (1, 5, 10)},
+    **{f"oaxe_{part}": System(f"KD + OaXE ({part})", f"vanilla_oaxe_{part}", part) for part in PRETRAINING},
+}
+_DEFAULT = "kd,oaxe_10k,oaxe_50k,oaxe_300k"
+_OF_TEST = (
+    "bleu", "tokenized_bleu", "length_ratio", "repeated_tokens", "repetitions_per_sentence", "empty_outputs",
+    "signature", "decoding", "data", "checkpoint", "device",
+)  # fmt: skip
+_OURS = {
+    "run": "nothing: runs/DATA/METHOD_SIZE",
+    "start_from": "nothing: the vanilla NAT is trained here",
+    "fairseq.max_update": "--updates",
+    "data": "--data",
+    "size": "--size",
+    "budget": "--budget",
+    "method": "--rows",
+}
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line.
+
+    Raises:
+        UserError: an unknown row, a budget without one for fine-tuning, or a word that is this recipe's to say.
+    """
+    description, _, epilog = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="for scripts/train.py, all rows alike")
+    parser.add_argument("--data", default="multi30k_en_de_kd", help="distilled: a file in configs/data, or a folder")
+    parser.add_argument("--raw", metavar="DATA", help="the data that were distilled, for the row raw")
+    parser.add_argument("--rows", default=_DEFAULT, help=f"all, or some of {', '.join(SYSTEMS)} (default: {_DEFAULT})")
+    parser.add_argument("--size", default="tiny", help="a file in configs/size (default: tiny)")
+    parser.add_argument("--budget", default="cpu", help="a file in configs/budget, with a _fine_tuning (default: cpu)")
+    parser.add_argument("--updates", type=int, metavar="N", help="of a whole training (default: the budget's)")
+    parser.add_argument(
+        "--output", type=Path, default=Path("results/oaxe.json"), metavar="FILE", help="default: %(default)s"
+    )
+    parser.add_argument("--threads", type=int, help="processor threads of each step (default: 1)")
+    options = parser.parse_args(arguments)
+    rows = list(SYSTEMS) if options.rows == "all" else [name for name in options.rows.split(",") if name]
+    options.rows = [name for name in SYSTEMS if name in rows]  # in the table's order
+    unknown = [name for name in rows if name not in SYSTEMS]
+    if unknown or not rows:
+        raise UserError(f"--rows names '{','.join(unknown)}': choose some of {', '.join(SYSTEMS)}, or all.")
+    if ("raw" in options.rows) != bool(options.raw):
+        raise UserError("the row raw and --raw DATA go together: give both, or neither.")
+    if not (CONFIG_FOLDER / "budget" / f"{options.budget}_fine_tuning.yaml").is_file():
+        raise UserError(f"--budget {options.budget} has no configs/budget/{options.budget}_fine_tuning.yaml: write it.")
+    for word in options.settings:
+        if (key := word.partition("=")[0]) in _OURS:
+            raise UserError(f"{word} is worked out by this recipe: use {_OURS[key]}.")
+    if options.updates is not None and options.updates < max(bottom for _, bottom in PRETRAINING.values()):
+        raise UserError(f"--updates {options.updates} is too few to take a thirtieth of: give 30 or more.")
+    if options.output.suffix != ".json":
+        raise UserError(f"--output {options.output} must end in .json.")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parse_arguments(arguments)
+    command = shell(["scripts/recipes/oaxe.py", *(sys.argv[1:] if arguments is None else arguments)])
+    rows = []
+    needed = [part for part in PRETRAINING if f"oaxe_{part}" in options.rows]
+    if needed:
+        pretrain(needed, options)
+    for name in options.rows:
+        words = training_words(name, options)
+        run = Run(Path(compose_run(words)["run"]))
+        with steps.step(f"{SYSTEMS[name].name}: training"):
+            steps.run("train.py", *words, threads=options.threads)
+        with steps.step(f"{SYSTEMS[name].name}: translation of the test set"):
+            steps.once(run, "test.json", ["evaluate.py", str(run.folder)], options.threads)
+        rows.append(make_row(name, run, command))
+    write_json(options.output, rows)
+    print(f"\n{table(rows)}")
+    for row in rows:
+        print(f"{row['system']}: {row['signature']}")
+    print(f"saved in {options.output}")
+
+
+def training_words(name: str, options: argparse.Namespace) -> list[str]:
+    """What scripts/train.py is told for a row of the table."""
+    system = SYSTEMS[name]
+    fine_tuned = system.pretraining is not None
+    chosen = {
+        "data": options.raw if name == "raw" else options.data,
+        "size": options.size,
+        "budget": f"{options.budget}_fine_tuning" if fine_tuned else options.budget,
+        "method": system.method,
+    }
+    if system.pretraining:
+        chosen["start_from"] = str(kept_weights(vanilla_run(options), system.pretraining))
+    if options.updates:
+        chosen["fairseq.max_update"] = str(options.updates // 3 if fine_tuned else options.updates)
+    return [*(f"{key}={value}" for key, value in chosen.items()), *options.settings]
+
+
+def vanilla_run(options: argparse.Namespace) -> Run:
+    """The NAT on distilled data, from whose weights OaXE goes on."""
+    return Run(Path(compose_run(training_words("kd", options))["run"]))
+
+
+def kept_weights(run: Run, part: str) -> Path:
+    """Where the weights of a part of the vanilla NAT's training are kept."""
+    return run.checkpoints / f"pretrained_{part}.pt"
+
+
+def pretrain(parts: Sequence[str], options: argparse.Namespace) -> None:
+    """Train the vanilla NAT part by part, as one training, and keep its weights after each.
+
+    Raises:
+        UserError: it has been trained further already, without keeping them.
+    """
+    words = training_words("kd", options)
+    total, run = compose_run(words)["fairseq"].get("max_update"), vanilla_run(options)
+    if not total:
+        raise UserError("the budget does not say when a training ends: give --updates.")
+    for part in parts:
+        numerator, denominator = PRETRAINING[part]
+        updates, kept = max(1, round(total * numerator / denominator)), kept_weights(run, part)
+        if kept.is_file():
+            continue
+        trained_to = run.read_config()["fairseq"].get("max_update") if run.config_file.exists() else 0
+        if trained_to > updates:
+            raise UserError(
+                f"{run.folder} has been trained for more than {updates} updates, and the weights after so many were "
+                f"not kept: drop oaxe_{part} from --rows, or move that run away."
+            )
+        with steps.step(f"vanilla NAT, {updates} updates ({part} in the paper)"):
+            steps.run("train.py", *words, f"fairseq.max_update={updates}", threads=options.threads)
+        keep_weights(run.last_checkpoint, kept)
+
+
+def keep_weights(checkpoint: Path, kept: Path) -> None:
+    """A copy of a checkpoint without its optimiser."""
+    from scripts.lib.averaging import write_average  # seconds to import
+
+    write_average([checkpoint], kept)
+
+
+def make_row(name: str, run: Run, command: str) -> Row:
+    """What stands in the table for one row."""
+    test, config = steps.read_row(run, "test.json"), run.read_config()
+    return {
+        "system": SYSTEMS[name].name,
+        **{key: test[key] for key in _OF_TEST},
+        "method": config["method"]["name"],
+        "updates": config["fairseq"].get("max_update"),
+        "learning_rate": config["fairseq"]["lr"],
+        "started_from": config.get("start_from"),
+        "commands": {"recipe": command, "translation": test["command"]},
+    }
+
+
+if __name__ == "__main__":
+    run_main(main)
