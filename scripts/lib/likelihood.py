@@ -76,7 +76,10 @@ class LikelihoodReader:
         self.model.to(device).eval()
         self._checkpoint, self._split, self._device = checkpoint, split, device
         self._max_tokens, self._sentences = max_tokens, sentences
-        self.task.load_dataset(split)
+        try:
+            self.task.load_dataset(split)
+        except FileNotFoundError as error:  # fairseq's own task has no sentence for it
+            raise UserError(f"there is no binarised split '{split}' in {data}: choose another --split.") from error
         self.dataset = self.task.dataset(split)
         if self.dataset.tgt is None:
             raise UserError(f"split '{split}' of {data} has no target side to give a probability: binarise it.")

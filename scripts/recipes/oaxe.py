@@ -14,6 +14,7 @@ FILE.json, a row for each line of the table. key=value words go to scripts/train
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -173,7 +174,7 @@ def pretrain(parts: Sequence[str], options: argparse.Namespace) -> None:
     for part in parts:
         numerator, denominator = PRETRAINING[part]
         updates, kept = max(1, round(total * numerator / denominator)), kept_weights(run, part)
-        if kept.is_file():
+        if kept.is_file() and read_updates(kept) == updates:
             continue
         trained_to = run.read_config()["fairseq"].get("max_update") if run.config_file.exists() else 0
         if trained_to > updates:
@@ -183,14 +184,23 @@ def pretrain(parts: Sequence[str], options: argparse.Namespace) -> None:
             )
         with steps.step(f"vanilla NAT, {updates} updates ({part} in the paper)"):
             steps.run("train.py", *words, f"fairseq.max_update={updates}", threads=options.threads)
-        keep_weights(run.last_checkpoint, kept)
+        keep_weights(run.last_checkpoint, kept, updates)
 
 
-def keep_weights(checkpoint: Path, kept: Path) -> None:
-    """A copy of a checkpoint without its optimiser."""
+def keep_weights(checkpoint: Path, kept: Path, updates: int) -> None:
+    """A copy of a checkpoint without its optimiser; beside it, how many updates it has seen."""
     from scripts.lib.averaging import write_average  # seconds to import
 
     write_average([checkpoint], kept)
+    write_json(kept.with_suffix(".json"), {"updates": updates})
+
+
+def read_updates(kept: Path) -> int | None:
+    """How many updates kept weights have seen; None where that is not said."""
+    try:
+        return int(json.loads(kept.with_suffix(".json").read_text(encoding="utf-8"))["updates"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def make_row(name: str, run: Run, command: str) -> Row:

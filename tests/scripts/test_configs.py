@@ -64,8 +64,10 @@ def parse(config: dict[str, Any]) -> Any:
     [(method, "small") for method in names("method")]
     + [(method, size) for method in ("teacher", "stock_cmlm", "cmlm_axe") for size in names("size") if size != "small"],
 )
-def test_fairseq_parses_every_method_and_every_size(method: str, size: str) -> None:
-    config = compose_run(["data=generated", f"method={method}", f"size={size}", "machine=cpu"])
+def test_fairseq_parses_every_method_and_every_size(method: str, size: str, tiny_data: Path) -> None:
+    # a prepared folder, as methods that average by BLEU need; and any file to start from
+    start = [f"start_from={tiny_data / 'prepare.json'}"] if "oaxe" in method else []
+    config = compose_run([f"data={tiny_data}", f"method={method}", f"size={size}", "machine=cpu", *start])
     parsed = parse(config)
     flags = config["fairseq"]
     assert parsed.task._name == flags["task"]
@@ -126,6 +128,50 @@ def test_latent_alignments_on_autoregressive_models_as_the_paper_has_them() -> N
         "at_ce": "label_smoothed_cross_entropy", "at_axe": "axe", "at_causal_axe": "causal_axe",
         "at_ctc_doubled": "ctc_ar",
     }  # fmt: skip
+
+
+def test_proxy_targets_as_the_paper_has_them() -> None:
+    """Huang et al. 2022, appendix G; Table 2's rows differ in the target alone, and OaXE in what it starts from."""
+    methods = ["vanilla", *(f"vanilla_axe_delta{delta}" for delta in (1, 5, 10)), "vanilla_oaxe_10k"]
+    configs = {method: compose(f"method={method}", "size=base", "budget=mple") for method in methods}
+    expected = {
+        "arch": "nat_base", "copying": "none", "masking": "full", "dropout": 0.1, "weight_decay": 0.01,
+        "label_smoothing": 0.1, "max_update": 300_000, "warmup_updates": 10_000, "lr": 5e-4,
+    }  # fmt: skip
+    own = ("criterion", "skip_target_penalty")
+    shared = [{key: value for key, value in each["fairseq"].items() if key not in own} for each in configs.values()]
+    assert all(each == shared[0] for each in shared)
+    assert {key: shared[0][key] for key in expected} == expected
+    for config in configs.values():
+        assert config["batch_tokens"] == 64 * 1024
+        assert config["average"] == {"kind": "best", "count": 5, "metric": "bleu"}
+        assert config["generate"]["length_candidates"] == 1
+    tuned = compose("method=vanilla_oaxe", "size=base", "budget=mple_fine_tuning", "start_from=some where/x=1.pt")
+    assert tuned["start_from"] == "some where/x=1.pt"
+    assert (tuned["fairseq"]["lr"], tuned["fairseq"]["lr_scheduler"]) == (1e-5, "fixed")
+    assert (tuned["fairseq"]["max_update"], tuned["fairseq"]["warmup_updates"]) == (100_000, 0)
+    assert configs["vanilla_oaxe_10k"]["start_from"].endswith("/vanilla_base/checkpoints/pretrained_10k.pt")
+
+
+@pytest.mark.parametrize("budget", ["cpu", "gpu", "demo", "mple"])
+def test_fine_tuning_keeps_the_papers_proportions(budget: str) -> None:
+    whole, fine = (compose(f"budget={name}") for name in (budget, f"{budget}_fine_tuning"))
+    assert fine["batch_tokens"] == whole["batch_tokens"]
+    assert fine["fairseq"]["max_update"] == whole["fairseq"]["max_update"] // 3
+    assert fine["fairseq"]["lr"] == pytest.approx(whole["fairseq"]["lr"] / 50)
+
+
+TABLE_6 = [(32, 128, 2, 2), (48, 192, 2, 2), (64, 256, 2, 2), (96, 384, 2, 2), (128, 512, 3, 4), (256, 1024, 3, 4),
+           (512, 2048, 6, 8)]  # fmt: skip
+
+
+def test_the_size_ladder_is_table_6() -> None:
+    for width, ffn, layers, heads in TABLE_6:
+        flags = compose("method=teacher", f"size=ladder_{width}")["fairseq"]
+        for side in ("encoder", "decoder"):
+            found = [flags[f"{side}_{key}"] for key in ("embed_dim", "ffn_embed_dim", "layers", "attention_heads")]
+            assert found == [width, ffn, layers, heads]
+        assert flags["dropout"] == 0.1
 
 
 @pytest.mark.parametrize(("deep", "same_width"), [("base_12_1", "base"), ("tiny_12_1", "tiny")])
@@ -201,6 +247,8 @@ def test_an_absent_machine_is_what_is_found_here(monkeypatch: pytest.MonkeyPatch
         (["batch_tokens=-1"], ["batch_tokens=-1"]),
         (["fairseq.warmup_updates=0"], ["fairseq.warmup_updates=0"]),
         (["machine.processes=two"], ["machine.processes=two"]),
+        (["method=vanilla_oaxe"], ["method=vanilla_oaxe", "start_from="]),
+        (["fairseq.finetune_from_model=x.pt"], ["fairseq.finetune_from_model", "start_from"]),
     ],
 )
 def test_mistakes_get_one_sentence(words: list[str], parts: list[str]) -> None:
