@@ -30,6 +30,7 @@ def install() -> None:
     _allow_classes()
     replace(checkpoint_utils, "load_checkpoint_to_cpu", _guarded_reading)
     replace(checkpoint_utils, "load_model_ensemble_and_task", _guarded_model)
+    replace(checkpoint_utils, "load_checkpoint", _guarded_beginning)
     replace(Trainer, "load_checkpoint", _guarded_resumption)
 
 
@@ -96,6 +97,20 @@ def _guarded_model(original: Function) -> Function:
         return result
 
     return load_model_ensemble_and_task
+
+
+def _guarded_beginning(original: Function) -> Function:
+    def load_checkpoint(cfg: Any, *args: Any, **kwargs: Any) -> Any:
+        """fairseq's; flags that do not go together, and a missing --finetune-from-model, raise :class:`UserError`."""
+        try:
+            return original(cfg, *args, **kwargs)
+        except ValueError as error:
+            reason = str(error).partition(": {")[0]  # without the whole configuration
+            if not reason.startswith("--finetune-from-model"):
+                raise
+            raise UserError(f"{reason}: correct it, or drop it to start from random weights.") from error
+
+    return load_checkpoint
 
 
 def _guarded_resumption(original: Function) -> Function:

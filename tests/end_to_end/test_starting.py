@@ -57,6 +57,12 @@ def test_another_shape_is_refused_in_one_sentence(made: Corpus, model: Model, tm
     assert "does not fit the model that is built here" in message
 
 
+def test_a_missing_file_is_refused_in_one_sentence(made: Corpus, tmp_path: Path) -> None:
+    words = settings.training(made.data, tmp_path, *FINE_TUNING, "--finetune-from-model", "gone.pt", "--max-update", 1)
+    message = run("fairseq-train", *words).refusal()
+    assert message.startswith("--finetune-from-model gone.pt does not exist: correct it")
+
+
 class TestWhatStartFromMeans:
     """scripts/lib/starting.py."""
 
