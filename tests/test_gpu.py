@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from nat_plugin.alignments import axe_loss_and_alignment, label_smoothed_cross_entropy
+from nat_plugin.analysis.total_correlation import sentence_costs
 from nat_plugin.canvas.masking import uniform_mask
 from nat_plugin.models.presets import JM_NAT
 from tests import helpers
@@ -32,6 +33,15 @@ def test_axe_and_cross_entropy() -> None:
         results.append((costs.detach().cpu(), alignment.operators.cpu(), leaf.grad.cpu()))
     for on_cpu, on_gpu in zip(*results, strict=True):
         torch.testing.assert_close(on_cpu, on_gpu, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_sentences_cost_the_same_on_both_devices(dtype: torch.dtype) -> None:
+    logits, tokens = torch.randn(6, 9, 50).to(dtype), torch.randint(4, 50, (6, 9))
+    lengths, never = torch.tensor([9, 8, 5, 1, 0, 3]), torch.arange(4)
+    on_cpu = sentence_costs(logits, tokens, lengths, never)
+    on_gpu = sentence_costs(logits.cuda(), tokens.cuda(), lengths.cuda(), never.cuda())
+    torch.testing.assert_close(on_cpu, on_gpu.cpu(), rtol=1e-5, atol=1e-5)
 
 
 def test_masks_are_the_same_on_both_devices() -> None:
