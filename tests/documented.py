@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")))
 _BLOCK = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _ASSIGNMENTS = re.compile(r"\s*((?:\w+=(?:\"[^\"]*\"|\S*)\s*)+)(?:#.*)?$")
+_LOOP = re.compile(r"\s*for (\w+) in (\S+).*?; do (.*); done\s*(?:#.*)?$")
 _COMMANDS = ("scripts/", "benchmarks/", "fairseq-", "make ", "pip ")
 
 
@@ -31,6 +32,9 @@ def commands(page: str) -> Iterator[Command]:
     variables: dict[str, str] = {}
     for block in _BLOCK.findall((ROOT / page).read_text(encoding="utf-8")):
         for line in block.replace("\\\n", " ").splitlines():
+            loop = _LOOP.fullmatch(line)
+            if loop:  # its first round
+                variables[loop[1]], line = loop[2], loop[3]
             assigned = _ASSIGNMENTS.fullmatch(line)
             if assigned:
                 for pair in shlex.split(_fill(assigned[1], variables)):

@@ -27,7 +27,7 @@ from scripts.lib import steps
 from scripts.lib.cli import run_main, shell
 from scripts.lib.config import compose_run
 from scripts.lib.pictures import load_pyplot
-from scripts.lib.recipe_options import check_recipe, once, read_row, recipe_parser, training_words
+from scripts.lib.recipe_options import check_recipe, recipe_parser, training_words
 from scripts.lib.results import Row, table
 from scripts.lib.runs import Run
 from scripts.lib.training_log import read_curves
@@ -110,7 +110,7 @@ def translate(run: Run, iterations: int, options: argparse.Namespace) -> None:
     """The test set with so many iterations."""
     changes = ["--set", f"iterations={iterations}", f"length_candidates={LENGTH_CANDIDATES}"]
     suffix = ["--suffix", str(iterations)]
-    once(run, result_file(iterations), ["evaluate.py", str(run.folder), *changes, *suffix], options.threads)
+    steps.once(run, result_file(iterations), ["evaluate.py", str(run.folder), *changes, *suffix], options.threads)
 
 
 def result_file(iterations: int) -> str:
@@ -132,7 +132,7 @@ def make_row(name: str, run: Run, iterations: int, command: str) -> Row:
     """What stands in the table for one system and number of iterations."""
     losses = read_curves(run.log_file)
     return {
-        **read_row(run, result_file(iterations)),
+        **steps.read_row(run, result_file(iterations)),
         "system": f"{SYSTEMS[name].title}, {iterations} iteration{'s' * (iterations > 1)}",
         "updates": max([*losses.training, *losses.validation]),
         "best_validation_loss": min(losses.validation.values(), default=None),

@@ -30,7 +30,7 @@ from scripts.lib.alignments import curves
 from scripts.lib.cli import run_main, shell
 from scripts.lib.config import compose_run
 from scripts.lib.pictures import load_pyplot
-from scripts.lib.recipe_options import check_recipe, once, read_row, recipe_parser, training_words
+from scripts.lib.recipe_options import check_recipe, recipe_parser, training_words
 from scripts.lib.results import Row
 from scripts.lib.runs import Run
 from scripts.lib.training_log import read_curves
@@ -68,10 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with steps.step(f"{SYSTEMS[method]}: training"):
             steps.run("train.py", *words, threads=options.threads)
         with steps.step(f"{SYSTEMS[method]}: translation of the test set"):
-            once(runs[method], "test.json", ["evaluate.py", str(runs[method].folder)], options.threads)
+            steps.once(runs[method], "test.json", ["evaluate.py", str(runs[method].folder)], options.threads)
         with steps.step(f"{SYSTEMS[method]}: alignments of the validation set"):
             plot = ["--no-plot"] if options.no_plot else []
-            once(
+            steps.once(
                 runs[method],
                 "alignments_valid.json",
                 ["analyse_alignments.py", str(runs[method].folder), *plot],
@@ -87,9 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def report(runs: dict[str, Run], options: argparse.Namespace, command: str) -> None:
     """Gather what the steps left in the run folders, write it, and print it."""
     losses = {SYSTEMS[method]: read_curves(run.log_file) for method, run in runs.items()}
-    alignments = [read_row(run, "alignments_valid.json") | {"system": SYSTEMS[m]} for m, run in runs.items()]
+    alignments = [steps.read_row(run, "alignments_valid.json") | {"system": SYSTEMS[m]} for m, run in runs.items()]
     rows = [
-        make_row(SYSTEMS[method], read_row(run, "test.json"), found, losses[SYSTEMS[method]], command)
+        make_row(SYSTEMS[method], steps.read_row(run, "test.json"), found, losses[SYSTEMS[method]], command)
         for (method, run), found in zip(runs.items(), alignments, strict=True)
     ]
     write_json(options.output, rows)

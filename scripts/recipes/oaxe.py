@@ -28,6 +28,7 @@ from nat_plugin.files import write_json
 from scripts.lib import steps
 from scripts.lib.cli import run_main, shell
 from scripts.lib.config import CONFIG_FOLDER, compose_run
+from scripts.lib.recipe_options import check_recipe, recipe_parser
 from scripts.lib.results import Row, table
 from scripts.lib.runs import Run
 
@@ -77,27 +78,19 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     Raises:
         UserError: an unknown row, a budget without one for fine-tuning, or a word that is this recipe's to say.
     """
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = recipe_parser(
+        __doc__,
+        data="multi30k_en_de_kd",
+        systems=SYSTEMS,
+        kind="rows",
+        output="results/oaxe.json",
+        default=_DEFAULT,
+        plots=False,
     )
-    parser.add_argument("settings", nargs="*", metavar="key=value", help="for scripts/train.py, all rows alike")
-    parser.add_argument("--data", default="multi30k_en_de_kd", help="distilled: a file in configs/data, or a folder")
     parser.add_argument("--raw", metavar="DATA", help="the data that were distilled, for the row raw")
-    parser.add_argument("--rows", default=_DEFAULT, help=f"all, or some of {', '.join(SYSTEMS)} (default: {_DEFAULT})")
-    parser.add_argument("--size", default="tiny", help="a file in configs/size (default: tiny)")
-    parser.add_argument("--budget", default="cpu", help="a file in configs/budget, with a _fine_tuning (default: cpu)")
     parser.add_argument("--updates", type=int, metavar="N", help="of a whole training (default: the budget's)")
-    parser.add_argument(
-        "--output", type=Path, default=Path("results/oaxe.json"), metavar="FILE", help="default: %(default)s"
-    )
-    parser.add_argument("--threads", type=int, help="processor threads of each step (default: 1)")
     options = parser.parse_args(arguments)
-    rows = list(SYSTEMS) if options.rows == "all" else [name for name in options.rows.split(",") if name]
-    options.rows = [name for name in SYSTEMS if name in rows]  # in the table's order
-    unknown = [name for name in rows if name not in SYSTEMS]
-    if unknown or not rows:
-        raise UserError(f"--rows names '{','.join(unknown)}': choose some of {', '.join(SYSTEMS)}, or all.")
+    options.rows = check_recipe(options, SYSTEMS, "rows")
     if ("raw" in options.rows) != bool(options.raw):
         raise UserError("the row raw and --raw DATA go together: give both, or neither.")
     if not (CONFIG_FOLDER / "budget" / f"{options.budget}_fine_tuning.yaml").is_file():
@@ -107,8 +100,6 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
             raise UserError(f"{word} is worked out by this recipe: use {_OURS[key]}.")
     if options.updates is not None and options.updates < max(bottom for _, bottom in PRETRAINING.values()):
         raise UserError(f"--updates {options.updates} is too few to take a thirtieth of: give 30 or more.")
-    if options.output.suffix != ".json":
-        raise UserError(f"--output {options.output} must end in .json.")
     return options
 
 
