@@ -87,13 +87,12 @@ class Revealing:
             return full_mask(lengths, width)
         if self.masking == "uniform":
             return uniform_mask(lengths, width, seed=seed, update=update, sentence_ids=sentence_ids, span=self.span)
-        errors = lengths if self.masking == "fixed_ratio" else self._distance(first, lengths)
-        expected = self.ratio.at(update) * errors.to(torch.float64)
+        expected = self.expected_counts(first, lengths, update)
         if self.count == "poisson":
             uniform = sentence_uniform(seed, update, sentence_ids, 1, Stream.REVEALED_COUNT).squeeze(1)
             counts = poisson_counts(expected, uniform, width)
         else:
-            counts = (expected + _ROUNDING).floor().to(torch.int64)
+            counts = floored_counts(expected)
         revealed = choose_slots(
             torch.minimum(counts, lengths - 1),
             lengths,
@@ -101,22 +100,32 @@ class Revealing:
             seed=seed,
             update=update,
             sentence_ids=sentence_ids,
-            weights=self._weights(first),
+            weights=self.choice_weights(first),
         )
         return length_mask(lengths, width) & ~revealed
+
+    def expected_counts(self, first: Optional[FirstPass], lengths: Tensor, update: int) -> Tensor:
+        """ratio · D, or ratio · m: how many slots ``glancing`` or ``fixed_ratio`` is to reveal, [B] float64.
+
+        Args:
+            first, lengths, update: as in :meth:`masked`.
+        """
+        errors = lengths if self.masking == "fixed_ratio" else self._distance(first, lengths)
+        return self.ratio.at(update) * errors.to(torch.float64)
+
+    def choice_weights(self, first: Optional[FirstPass]) -> Optional[Tensor]:
+        """What the slots are drawn in proportion to, [B, m]; None where all are alike."""
+        if not self.by_probability:
+            return None
+        assert first is not None
+        assert first.probabilities is not None
+        return first.probabilities if self.choice == "p_ref" else (1 - first.probabilities).clamp(min=0)
 
     def _distance(self, first: Optional[FirstPass], lengths: Tensor) -> Tensor:
         assert first is not None
         if self.distance == "levenshtein":
             return levenshtein_distance(first.predictions, first.proxy, lengths, lengths)
         return hamming_distance(first.predictions, first.proxy, lengths)
-
-    def _weights(self, first: Optional[FirstPass]) -> Optional[Tensor]:
-        if not self.by_probability:
-            return None
-        assert first is not None
-        assert first.probabilities is not None
-        return first.probabilities if self.choice == "p_ref" else (1 - first.probabilities).clamp(min=0)
 
 
 def hamming_distance(first: Tensor, second: Tensor, lengths: Tensor) -> Tensor:
@@ -143,6 +152,11 @@ def levenshtein_distance(first: Tensor, second: Tensor, first_lengths: Tensor, s
         inserted = (step - columns).cummin(1).values + columns
         row = torch.where((place < first_lengths).unsqueeze(1), inserted, row)
     return row.gather(1, second_lengths.unsqueeze(1)).squeeze(1)
+
+
+def floored_counts(expected: Tensor) -> Tensor:
+    """``expected`` [B] float64, rounded down: [B] int64."""
+    return (expected + _ROUNDING).floor().to(torch.int64)
 
 
 def poisson_counts(means: Tensor, uniform: Tensor, most: int) -> Tensor:

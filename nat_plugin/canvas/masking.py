@@ -10,7 +10,7 @@ from torch import Tensor
 from nat_plugin.canvas.random import Stream, sentence_uniform
 
 # A slot of no weight is still chosen where the others do not suffice; at random, like any other.
-_LEAST_WEIGHT = 1e-30
+LEAST_WEIGHT = 1e-30
 
 
 def length_mask(lengths: Tensor, width: int) -> Tensor:
@@ -66,7 +66,7 @@ def choose_slots(
     """
     order = sentence_uniform(seed, update, sentence_ids, width, stream)
     if weights is not None:
-        order = -order.log() / weights.to(order.dtype).clamp(min=_LEAST_WEIGHT)
+        order = -order.log() / weights.to(order.dtype).clamp(min=LEAST_WEIGHT)
     return (_ranks(order, lengths) < counts.unsqueeze(1)) & length_mask(lengths, width)
 
 
