@@ -14,6 +14,7 @@ from torch import Tensor
 from nat_plugin.canvas.masking import length_mask
 from nat_plugin.criterions.common import AlignmentCriterion, AlignmentCriterionConfig, TargetBatch, WordLoss, log_cost
 from nat_plugin.criterions.encoder_prediction import encoder_log, encoder_loss, reduce_encoder
+from nat_plugin.criterions.input_prediction import input_log, input_loss, reduce_input
 from nat_plugin.criterions.latent import latent_log, reduce_latent
 from nat_plugin.errors import UserError
 
@@ -37,6 +38,12 @@ class NatCriterionConfig(AlignmentCriterionConfig):
         default=0.01,
         metadata={"help": "α1, weight of what the encoder pays for its masked tokens, summed (--encoder-mask-prob)"},
     )
+    input_loss_factor: float = field(
+        default=1.0,
+        metadata={
+            "help": "weight of what the input predictor pays for the masks, summed over slots (--input-predictor)"
+        },
+    )
     predict: Predict = field(
         default=Predict.masks,
         metadata={"help": "what the loss is about: the masked slots, or all (Ghazvininejad et al. 2020, §3.3)"},
@@ -53,9 +60,9 @@ def target_batch(target: Tensor, pad_idx: int) -> TargetBatch:
 class NatCriterion(AlignmentCriterion):
     """Base class: subclasses define :meth:`word_loss`.
 
-    The loss returned is Σ_s (cost_s + α1 · encoder_cost_s + units_s · (w_len · length_cost_s + w_kl · kl_cost_s)),
-    with sample size Σ_s units_s: every target token weighs the same however the batch is cut; what the encoder pays is
-    a sum over tokens as the words' cost is; and the length loss and the latent variable's KL, one term a sentence each,
+    The loss returned is Σ_s (cost_s + α1 · encoder_cost_s + w_in · input_cost_s + units_s · (w_len · length_cost_s +
+    w_kl · kl_cost_s)), with sample size Σ_s units_s: every target token weighs the same however the batch is cut; what
+    the encoder and the input predictor pay is a sum over tokens as the words' cost is; and the length loss and the latent variable's KL, one term a sentence each,
     are weighted so that they stay exact.
     """
 
@@ -74,7 +81,7 @@ class NatCriterion(AlignmentCriterion):
             )
         super().__init__(cfg, task, task.blank_idx)
         self.mask_idx = task.mask_idx
-        for flag in ("length_loss_weight", "kl_weight", "encoder_loss_factor"):
+        for flag in ("length_loss_weight", "kl_weight", "encoder_loss_factor", "input_loss_factor"):
             if not 0 <= getattr(cfg, flag) < math.inf:
                 raise UserError(f"--{flag.replace('_', '-')} must be 0 or more and finite, not {getattr(cfg, flag)}.")
 
@@ -144,6 +151,10 @@ class NatCriterion(AlignmentCriterion):
         if output.encoder_prediction is not None:
             encoder = encoder_loss(output.encoder_prediction, words.units > 0)
             losses = losses + self.cfg.encoder_loss_factor * encoder.costs
+        masks = None
+        if output.input_logits is not None:
+            masks = input_loss(output.input_logits, output.masked, output.lengths, words.units > 0)
+            losses = losses + self.cfg.input_loss_factor * masks.costs
         sample_size = words.units.sum()
         log = {
             "loss": losses.detach().sum(),
@@ -157,13 +168,14 @@ class NatCriterion(AlignmentCriterion):
             **_shown(output),
             **latent_log(output.latent, words.units),
             **encoder_log(encoder),
+            **input_log(masks),
             **{key: words.statistics[key].detach().float() for key in self.statistics},
         }
         return (losses.sum() if reduce else losses), sample_size, log
 
     @classmethod
     def reduce_terms(cls, total: Dict[str, float]) -> None:
-        """The word loss, the length loss, what the slots showed, and the latent variable."""
+        """The word loss, the length loss, what the slots showed, and the model's further parts."""
         lengths = total["nlengths"]
         log_cost(total, "word_loss")
         if lengths:
@@ -176,6 +188,7 @@ class NatCriterion(AlignmentCriterion):
             metrics.log_scalar("first_pass_accuracy", total["first_pass_hits"] / in_first_pass, in_first_pass, round=4)
         reduce_latent(total)
         reduce_encoder(total)
+        reduce_input(total)
 
 
 def _length_terms(output: Any) -> Tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from nat_plugin.canvas.glancing import Revealing
 from nat_plugin.canvas.schedule import Schedule
 from nat_plugin.errors import UserError
 from nat_plugin.models.halves import check_halves
+from nat_plugin.models.input_predictor import check_input_predictor
 
 
 class Masking(str, Enum):
@@ -163,6 +164,13 @@ class NatTransformerConfig(FairseqDataclass):
         default="1.0:0.0@150k",
         metadata={"help": "nats below which a position's KL costs no less in training; a schedule as --glancing-ratio"},
     )
+    input_predictor: bool = field(
+        default=False,
+        metadata={
+            "help": "also learn which slots training masks, from the source alone, for --input-sampling (Huang et al. "
+            "2022, E.6)"
+        },
+    )
     load_encoder_from: str = field(
         default="",
         metadata={"help": "a training that begins takes encoder and length predictor of this checkpoint"},
@@ -227,6 +235,7 @@ def check_config(cfg: Any) -> None:
     _check_copying(cfg)
     _check_masks(cfg)
     check_halves(cfg)
+    check_input_predictor(cfg)
     revealing(cfg)
     free_bits(cfg)
     if cfg.latent_dim < 0:

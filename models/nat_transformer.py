@@ -18,6 +18,7 @@ from nat_plugin.models.building import embeddings, transformer_config
 from nat_plugin.models.config import NatTransformerConfig, check_config, free_bits, revealing
 from nat_plugin.models.encoder_masking import EncoderMasking, EncoderPrediction
 from nat_plugin.models.halves import freeze_halves, load_halves
+from nat_plugin.models.input_predictor import InputPredictor
 from nat_plugin.models.latent import LatentModel, LatentTerms
 from nat_plugin.models.length_predictor import LengthPredictor
 from nat_plugin.models.nat_decoder import NatDecoder
@@ -43,6 +44,7 @@ class NatOutput(NamedTuple):
         length_classes: [B] int64, the true class; None likewise.
         latent: the latent variable's costs; None where there is none.
         encoder_prediction: what the encoder says of its masked tokens; None where none are.
+        input_logits: [B, m], of "this slot is masked", from the source alone; None where nothing predicts it.
     """
 
     logits: Tensor
@@ -54,6 +56,7 @@ class NatOutput(NamedTuple):
     length_classes: Optional[Tensor] = None
     latent: Optional[LatentTerms] = None
     encoder_prediction: Optional[EncoderPrediction] = None
+    input_logits: Optional[Tensor] = None
 
 
 class NatTransformerModel(BaseFairseqModel):
@@ -80,6 +83,7 @@ class NatTransformerModel(BaseFairseqModel):
         if not self.upsamples:  # pytorch_ddp does not like parameters that nothing uses
             self.length_predictor = LengthPredictor(cfg.encoder_embed_dim, cfg.max_length_offset)
         self.slot_copy = SlotCopy(cfg) if cfg.copying != "none" else None
+        self.input_predictor = InputPredictor(cfg.decoder_embed_dim) if cfg.input_predictor else None
         self.symbols = symbols
         self.canvas_maker = CanvasMaker(revealing(cfg), not self.upsamples, symbols.mask, cfg.seed, noise)
         self.num_updates = 0
@@ -187,6 +191,7 @@ class NatTransformerModel(BaseFairseqModel):
             first_pass_hits=canvas.first_pass_hits,
             latent=latent,
             encoder_prediction=encoder_prediction,
+            input_logits=self._predicted_inputs(lengths, targets.size(1), encoder_out),
         )
         if self.upsamples:
             return output
@@ -234,6 +239,30 @@ class NatTransformerModel(BaseFairseqModel):
             self.num_updates,
             sentence_ids,
         )
+
+    def _predicted_inputs(self, lengths: Tensor, width: int, encoder_out: dict[str, Any]) -> Optional[Tensor]:
+        """:meth:`input_logits` where the canvas has masks to compare them with: validation does not glance."""
+        if self.input_predictor is None or (self.canvas_maker.has_first_pass and not self.training):
+            return None
+        return self.input_logits(lengths, width, encoder_out)
+
+    def input_logits(self, lengths: Tensor, width: int, encoder_out: dict[str, Any]) -> Tensor:
+        """Logits [B, m] of "training would mask this slot", from the source and the canvas's length alone.
+
+        Args:
+            lengths: [B], slots of each sentence.
+            width: m, slots of the padded canvas.
+            encoder_out: from :meth:`encode`.
+
+        Raises:
+            ValueError: the model was trained without ``--input-predictor``.
+        """
+        if self.input_predictor is None:
+            raise ValueError("the model has no input predictor")
+        hidden = self.canvas_maker.hidden(lengths, width).slots
+        states = self.decoder.slot_features(*self._decoder_input(hidden, lengths, encoder_out))
+        logits: Tensor = self.input_predictor(states)
+        return logits
 
     def encode(self, src_tokens: Tensor, src_lengths: Tensor) -> dict[str, Any]:
         """The encoder's output, in fairseq's form; with a latent variable it has ``latent``, the prior's mean."""
