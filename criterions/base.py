@@ -62,8 +62,8 @@ class NatCriterion(AlignmentCriterion):
 
     The loss returned is Σ_s (cost_s + α1 · encoder_cost_s + w_in · input_cost_s + units_s · (w_len · length_cost_s +
     w_kl · kl_cost_s)), with sample size Σ_s units_s: every target token weighs the same however the batch is cut; what
-    the encoder and the input predictor pay is a sum over tokens as the words' cost is; and the length loss and the latent variable's KL, one term a sentence each,
-    are weighted so that they stay exact.
+    the encoder and the input predictor pay is a sum over tokens as the words' cost is; and the length loss and the
+    latent variable's KL, one term a sentence each, are weighted so that they stay exact.
     """
 
     upsampled: bool = False

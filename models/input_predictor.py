@@ -33,7 +33,7 @@ def check_input_predictor(cfg: Any) -> None:
         cfg: our model's options.
 
     Raises:
-        UserError: training reveals nothing that could be predicted, or what it reveals is no proxy input of the paper's.
+        UserError: training reveals nothing that could be predicted, or no proxy input in the paper's sense.
     """
     if not cfg.input_predictor:
         return

@@ -24,6 +24,7 @@ class Stream(IntEnum):
     SOURCE_CHOICE = 6
     SOURCE_NOISE = 7
     TARGET_NOISE = 8
+    INPUT_SAMPLING = 9
 
 
 def _mix(state: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from nat_plugin.decoding.candidates import Candidates, best_rows
 from nat_plugin.decoding.ctc_beam import CtcBeamDecoder
 from nat_plugin.decoding.ctc_decoding import search_slots
 from nat_plugin.decoding.host_copy import to_host
+from nat_plugin.decoding.input_sampling import InputSampler
 from nat_plugin.decoding.latent import with_latent
 from nat_plugin.decoding.options import DecodingOptions
 from nat_plugin.decoding.output_symbols import OutputSymbols
@@ -26,14 +27,22 @@ class NatGenerator:
         dictionary: the target dictionary, with ``<mask>`` and ``<blank>``.
         options: see :class:`DecodingOptions`.
         reranker: chooses among the candidates of each sentence; by default the model's own score does.
+        sampler: reveals slots before the one pass, where ``options.input_sampling`` asks for it.
 
     Raises:
         UserError: CTC beam search is asked for and cannot be had, or its language model cannot be used.
     """
 
-    def __init__(self, dictionary: Any, options: DecodingOptions, reranker: TeacherReranker | None = None) -> None:
+    def __init__(
+        self,
+        dictionary: Any,
+        options: DecodingOptions,
+        reranker: TeacherReranker | None = None,
+        sampler: InputSampler | None = None,
+    ) -> None:
         self.options = options
         self.reranker = reranker
+        self.sampler = sampler
         self.symbols = OutputSymbols(dictionary)
         self.symbols_to_strip_from_output = set(self.symbols.dropped.tolist())
         self._decoder: CtcBeamDecoder | None = None
@@ -72,7 +81,8 @@ class NatGenerator:
             temperature=options.latent_temperature,
         )
         if self._decoder is None:
-            return fill_slots(model, encoder_out, options, symbols)
+            sampled = None if self.sampler is None else self.sampler.of_batch(model, src_tokens, src_lengths, symbols)
+            return fill_slots(model, encoder_out, options, symbols, sampled)
         keep = options.nbest if self.reranker is None else options.candidates
         return search_slots(model, encoder_out, self._decoder, options, symbols, keep)
 

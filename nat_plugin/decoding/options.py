@@ -43,6 +43,9 @@ class DecodingOptions:
     length_bonus_form: str = "log"
     latent_samples: int = 1
     latent_temperature: float = 0.1
+    input_sampling: bool = False
+    vanilla_nat: str = ""
+    input_sampling_seed: int = 1
     nbest: int = 1
     retain_history: bool = False
 
@@ -83,6 +86,7 @@ class DecodingOptions:
             if getattr(self, name) < 1:
                 raise UserError(f"{_flag(name)} must be at least 1, not {getattr(self, name)}.")
         self._validate_beam_search()
+        self._validate_input_sampling()
         if not 0 <= self.latent_temperature < math.inf:
             raise UserError(f"--latent-temperature must be 0 or more and finite, not {self.latent_temperature}.")
         if self.latent_samples > 1 and self.latent_temperature == 0:
@@ -110,6 +114,23 @@ class DecodingOptions:
             if entry.name in _OF_BEAM_SEARCH and getattr(self, entry.name) != entry.default:
                 raise UserError(f"{_flag(entry.name)} belongs to CTC beam search: add --ctc-beam 20, or drop it.")
 
+    def _validate_input_sampling(self) -> None:
+        if not self.input_sampling:
+            for name in ("vanilla_nat", "input_sampling_seed"):
+                if getattr(self, name) != getattr(DecodingOptions, name):
+                    raise UserError(f"{_flag(name)} belongs to --input-sampling: add it, or drop {_flag(name)}.")
+            return
+        if not self.vanilla_nat:
+            raise UserError(
+                "--input-sampling needs a vanilla NAT that says which tokens are revealed: add --vanilla-nat "
+                "CHECKPOINT, of a model trained with --masking full."
+            )
+        if self.iterations > 1:
+            raise UserError(
+                f"--input-sampling fills what it masks in one pass, and --iterations {self.iterations} would mask what "
+                "it reveals: drop one of them."
+            )
+
     def override(self, values: Mapping[str, Any]) -> DecodingOptions:
         """These options with some replaced, as ``--eval-bleu-args`` does.
 
@@ -125,13 +146,16 @@ class DecodingOptions:
         return dataclasses.replace(self, **{key: values[key] for key in values if key in known}).validate()
 
 
-def check_model(options: DecodingOptions, *, upsamples: bool, has_latent: bool) -> None:
+def check_model(
+    options: DecodingOptions, *, upsamples: bool, has_latent: bool, has_input_predictor: bool = False
+) -> None:
     """Compare the options with what a model has.
 
     Args:
         upsamples: whether the source's length gives the canvas's (CTC): such a canvas has one length, and is decoded in
             one pass.
         has_latent: whether there is a latent variable to draw.
+        has_input_predictor: whether it can say what to reveal.
 
     Raises:
         UserError: an option that the model has no use for.
@@ -151,6 +175,11 @@ def check_model(options: DecodingOptions, *, upsamples: bool, has_latent: bool) 
         raise UserError(
             f"--latent-samples {options.latent_samples} draws a latent variable, and this model has none: drop it, or "
             "train with --latent-dim 8."
+        )
+    if options.input_sampling and not has_input_predictor:
+        raise UserError(
+            "--input-sampling needs a model that was trained with --input-predictor, and this one was not: drop it, or "
+            "train with it."
         )
 
 

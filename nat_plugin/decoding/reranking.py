@@ -8,6 +8,7 @@ once, in chunks that bound memory.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -61,7 +62,7 @@ class TeacherReranker:
             for side, dictionary in (("encoder", source_dictionary), ("decoder", target_dictionary))
         ]
         task_config = state["cfg"]["task"]
-        _check_symbols(task_config, dictionaries, path)
+        check_symbols(task_config, dictionaries, f"--reranker {path}", "a teacher")
         task = TranslationTask(task_config, *dictionaries)
         models, _ = checkpoint_utils.load_model_ensemble([path], task=task)
         model = models[0]
@@ -154,8 +155,18 @@ def _cut(dictionary: Any, rows: int, where: str) -> Any:
     return cut
 
 
-def _check_symbols(task_config: Any, dictionaries: list[Any], path: str) -> None:
-    """Compare with the teacher's own dictionaries, where its data are still there."""
+def check_symbols(task_config: Any, dictionaries: Sequence[Any], where: str, kind: str) -> None:
+    """Compare the words of a checkpoint's own dictionaries with ours, where its data are still there.
+
+    Args:
+        task_config: of the checkpoint.
+        dictionaries: the source's and the target's, cut to what the checkpoint has.
+        where: what to call the checkpoint in the message.
+        kind: what it is.
+
+    Raises:
+        UserError: another word has the same number.
+    """
     from fairseq.data import Dictionary
 
     folder = str(task_config.data).split(os.pathsep)[0]
@@ -167,6 +178,6 @@ def _check_symbols(task_config: Any, dictionaries: list[Any], path: str) -> None
         for index in range(min(len(theirs), len(ours))):
             if theirs[index] != ours[index]:
                 raise UserError(
-                    f"--reranker {path} was trained with another dictionary ({file} has {theirs[index]!r} where this "
-                    f"data has {ours[index]!r}): use a teacher of this data."
+                    f"{where} was trained with another dictionary ({file} has {theirs[index]!r} where this "
+                    f"data has {ours[index]!r}): use {kind} of this data."
                 )

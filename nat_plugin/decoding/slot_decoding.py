@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,17 +11,25 @@ from torch import Tensor
 from nat_plugin.canvas.lengths import scaled_lengths
 from nat_plugin.decoding.candidates import Candidates
 from nat_plugin.decoding.finalising import FinalTokens, finalise
-from nat_plugin.decoding.mask_predict import mask_predict
+from nat_plugin.decoding.mask_predict import FilledCanvas, mask_predict
 from nat_plugin.decoding.options import DecodingOptions
 from nat_plugin.decoding.output_symbols import OutputSymbols
 
 
-def fill_slots(model: Any, encoder_out: dict[str, Any], options: DecodingOptions, symbols: OutputSymbols) -> Candidates:
+def fill_slots(
+    model: Any,
+    encoder_out: dict[str, Any],
+    options: DecodingOptions,
+    symbols: OutputSymbols,
+    sampled: Callable[[Tensor, dict[str, Any]], FilledCanvas] | None = None,
+) -> Candidates:
     """Decode each sentence for each value of z and each of its most probable lengths.
 
     Args:
         encoder_out: of B·``options.latent_samples`` sentences, see :func:`nat_plugin.decoding.latent.with_latent`.
         symbols: on the model's device.
+        sampled: from lengths [B·k] and the encoder's output to canvases filled in another way than one pass over masked
+            slots or mask-predict.
     """
     if model.upsamples:
         lengths = model.upsampled_lengths(encoder_out)
@@ -49,15 +58,18 @@ def fill_slots(model: Any, encoder_out: dict[str, Any], options: DecodingOptions
             deduplicate=options.deduplicate,
         )
 
-    filled = mask_predict(
-        predict,
-        lengths,
-        mask_idx=symbols.mask,
-        iterations=options.iterations,
-        stop_when_unchanged=options.stop_when_unchanged,
-        remask_neighbours=options.remask_neighbours,
-        keep_history=options.retain_history,
-    )
+    if sampled is not None:
+        filled = sampled(lengths, encoder_out)
+    else:
+        filled = mask_predict(
+            predict,
+            lengths,
+            mask_idx=symbols.mask,
+            iterations=options.iterations,
+            stop_when_unchanged=options.stop_when_unchanged,
+            remask_neighbours=options.remask_neighbours,
+            keep_history=options.retain_history,
+        )
     done = final(filled.tokens, filled.scores)
     history = [final(tokens, scores) for tokens, scores in filled.history]
     return Candidates(

@@ -88,6 +88,15 @@ class NatTranslationConfig(TranslationConfig):
     latent_temperature: float = field(
         default=0.1, metadata={"help": "standard deviation of those draws, in that of the prior"}
     )
+    input_sampling: bool = field(
+        default=False,
+        metadata={"help": "reveal slots that the input predictor draws before the pass (Huang et al. 2022)"},
+    )
+    vanilla_nat: str = field(
+        default="",
+        metadata={"help": "--input-sampling: checkpoint of the vanilla NAT whose best tokens are revealed"},
+    )
+    input_sampling_seed: int = field(default=1, metadata={"help": "--input-sampling: seed of the draws"})
 
 
 def decoding_options(cfg: Any) -> DecodingOptions:

@@ -14,6 +14,7 @@ from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationTask
 
 from nat_plugin.decoding.generator import NatGenerator
+from nat_plugin.decoding.input_sampling import InputSampler, has_input_predictor
 from nat_plugin.decoding.latent import has_latent
 from nat_plugin.decoding.options import check_model, from_fairseq
 from nat_plugin.decoding.reranking import TeacherReranker
@@ -199,10 +200,18 @@ class NatTranslationTask(TranslationTask):
         own = decoding_options(self.cfg)
         options = own.override(vars(args)) if isinstance(args, Namespace) else from_fairseq(own, args)
         for model in models:
-            check_model(options, upsamples=model.upsamples, has_latent=has_latent(model))
+            check_model(
+                options,
+                upsamples=model.upsamples,
+                has_latent=has_latent(model),
+                has_input_predictor=has_input_predictor(model),
+            )
         # before --remove-bpe and the like let the dictionary grow
         reranker = TeacherReranker.load(options.reranker, self.src_dict, self.tgt_dict) if options.reranker else None
-        return NatGenerator(self.target_dictionary, options, reranker)
+        sampler = None
+        if options.input_sampling:
+            sampler = InputSampler.load(options.vanilla_nat, self, seed=options.input_sampling_seed)
+        return NatGenerator(self.target_dictionary, options, reranker, sampler)
 
     def inference_step(
         self, generator: Any, models: Any, sample: Any, prefix_tokens: Any = None, constraints: Any = None

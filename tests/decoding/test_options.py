@@ -40,6 +40,8 @@ from tests import helpers
         ({"latent_samples": 0}, "--latent-samples must be at least 1"),
         ({"latent_temperature": float("nan")}, "--latent-temperature must be 0 or more"),
         ({"latent_samples": 5, "latent_temperature": 0.0}, "makes all --latent-samples equal"),
+        ({"input_sampling": True}, "add --vanilla-nat CHECKPOINT"),
+        ({"vanilla_nat": "vanilla.pt"}, "--vanilla-nat belongs to --input-sampling"),
     ],
 )
 def test_refuses_values_out_of_range(values: dict[str, Any], message: str) -> None:
@@ -78,13 +80,14 @@ def test_refuses_what_a_ctc_model_has_no_use_for(values: dict[str, Any], flag: s
     [
         ({"ctc_beam": 20}, "--ctc-beam 20 searches the slots of a CTC model, and this model has no --upsample-scale"),
         ({"latent_samples": 5}, "--latent-samples 5 draws a latent variable, and this model has none"),
+        ({"input_sampling": True, "vanilla_nat": "v.pt"}, "--input-sampling needs a model that was trained with"),
     ],
 )
 def test_refuses_what_the_model_lacks(values: dict[str, Any], message: str) -> None:
     options = DecodingOptions(**values).validate()
     with pytest.raises(UserError, match=message):
         check_model(options, upsamples=False, has_latent=False)
-    check_model(options, upsamples=True, has_latent=True)
+    check_model(options, upsamples=True, has_latent=True, has_input_predictor=True)
 
 
 def test_the_task_names_every_option_and_none_as_fairseq_does() -> None:

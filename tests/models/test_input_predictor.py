@@ -62,12 +62,12 @@ def test_costs_the_binary_cross_entropy_of_the_masks_summed_over_slots() -> None
     task, model = build()
     criterion = helpers.criterion("nat_cross_entropy", task, input_loss_factor=0.5)
     sample = helpers.batch(helpers.dataset(task, helpers.pairs(6, seed=1)))
-    loss, size, log = criterion(model, sample)
+    loss, _, log = criterion(model, sample)
     output = forward(model, criterion, sample)
     expected, hits = 0.0, 0
     for row, length in enumerate(output.lengths.tolist()):
         for slot in range(length):
-            probability = float(output.input_logits[row, slot].sigmoid())
+            probability = output.input_logits[row, slot].sigmoid().item()
             hidden = bool(output.masked[row, slot])
             expected -= torch.tensor(probability if hidden else 1 - probability).log().item()
             hits += (probability > 0.5) == hidden
