@@ -188,6 +188,41 @@ def test_a_deep_encoder_and_a_shallow_decoder_are_the_size_with_other_layers(dee
     assert composed["size"] == plain["size"] | {"name": deep}
 
 
+TABLE_3 = {
+    "mple_vanilla": {"masking": "full"},
+    "mple_cmlm": {"masking": "uniform"},
+    "mple_fixed_ratio": {"masking": "fixed_ratio", "glancing_ratio": "0.2"},
+    "mple_glat": {"masking": "glancing"},
+    "mple_glat_levenshtein": {"masking": "glancing", "glancing_distance": "levenshtein"},
+    "mple_glat_p_ref": {"masking": "glancing", "glancing_choice": "p_ref"},
+    "mple_glat_one_minus_p_ref": {"masking": "glancing", "glancing_choice": "one_minus_p_ref"},
+}
+
+
+def test_the_proxy_inputs_of_huangs_table_3_differ_in_their_rule_alone() -> None:
+    """Huang et al. 2022, §E.6: GLAT's ratio falls from .5 to .3 and its numbers are rounded down."""
+    parsed = {}
+    for method, rule in TABLE_3.items():
+        config = compose(f"method={method}", "size=base", "budget=paper", "data=multi30k_en_de_kd")
+        assert config["average"] == {"kind": "best", "count": 5, "metric": "bleu"}
+        assert (config["generate"]["length_candidates"], config["generate"]["iterations"]) == (1, 1)
+        parsed[method] = parse(config | {"average": {**config["average"], "metric": "loss"}})  # needs no data folder
+        model = dict(parsed[method].model)
+        expected = {
+            "glancing_ratio": "0.5:0.3@200000" if rule["masking"] == "glancing" else "0.5",
+            "glancing_distance": "hamming", "glancing_choice": "uniform", **rule,
+        }  # fmt: skip
+        found = {key: getattr(model[key], "value", model[key]) for key in expected}
+        assert found == expected, method
+        assert getattr(model["glancing_count"], "value", model["glancing_count"]) == "floor"
+        assert model["input_predictor"] == (method != "mple_vanilla")
+    of_rule = ("masking", "glancing_ratio", "glancing_distance", "glancing_choice", "input_predictor")
+    models = [{key: value for key, value in dict(each.model).items() if key not in of_rule} for each in parsed.values()]
+    assert all(model == models[0] for model in models)
+    assert all(each.criterion == parsed["mple_vanilla"].criterion for each in parsed.values())
+    assert parsed["mple_glat"].criterion._name == "nat_cross_entropy"
+
+
 KD = {"base": "data=multi30k_en_de_kd", "big": "data=multi30k_en_de_kd_big"}
 TABLE_5 = [
     ("teacher", "base", None), ("teacher", "big", None),
