@@ -113,6 +113,15 @@ class NatCriterion(AlignmentCriterion):
         """
         return targets.tokens
 
+    def proxy_of(self, output: Any, targets: TargetBatch) -> Tensor:
+        """The token that each masked slot of a pass is held against, [B, m] int64: the proxy target T of Huang et al.
+        2022, §E. Beyond the lengths, and in slots that show a token, it means nothing.
+
+        Raises:
+            UserError: the loss is about no single sequence.
+        """
+        return targets.tokens
+
     def word_loss(self, output: Any, targets: TargetBatch) -> WordLoss:
         """The cost of each sentence's words, given the model's output."""
         raise NotImplementedError

@@ -51,6 +51,9 @@ class NatAxeCriterion(NatCriterion):
             skip_target_penalty=self.cfg.skip_target_penalty,
         ).tokens
 
+    def proxy_of(self, output: Any, targets: TargetBatch) -> Tensor:
+        return self._axe(output, targets)[1].tokens
+
     def word_loss(self, output: Any, targets: TargetBatch) -> WordLoss:
         costs, alignment = self._axe(output, targets)
         units = output.masked.sum(1) if self.cfg.predict == "masks" else targets.lengths

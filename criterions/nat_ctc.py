@@ -12,6 +12,7 @@ from torch import Tensor
 from nat_plugin.alignments import ctc_best_alignment, ctc_fits, ctc_loss
 from nat_plugin.criterions.base import NatCriterion, NatCriterionConfig
 from nat_plugin.criterions.common import AlignedBatch, TargetBatch, WordLoss
+from nat_plugin.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,12 @@ class NatCtcCriterion(NatCriterion):
     def proxy_targets(self, targets: TargetBatch, logits: Tensor, lengths: Tensor) -> Tensor:
         """The most probable path; blanks where the target does not fit."""
         return ctc_best_alignment(logits, targets.tokens, lengths, targets.lengths, blank_idx=self.blank_idx)
+
+    def proxy_of(self, output: Any, targets: TargetBatch) -> Tensor:
+        raise UserError(
+            "--criterion nat_ctc sums over all paths and has no single proxy target, and MPLE does not cover that "
+            "(Huang et al. 2022, footnote 7): measure models with one slot a token."
+        )
 
     def word_loss(self, output: Any, targets: TargetBatch) -> WordLoss:
         costs = self._costs(output, targets)

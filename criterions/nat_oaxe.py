@@ -1,14 +1,14 @@
 """Order-agnostic cross entropy on a canvas (Du et al. 2021; Huang et al. 2022, §E.4)."""
 
 from dataclasses import dataclass, field
-from typing import Any, Dict
+from typing import Any, Dict, Optional, Tuple
 
 import torch
 from fairseq.criterions import register_criterion
 from fairseq.logging import metrics
 from torch import Tensor
 
-from nat_plugin.alignments import oaxe_alignment, oaxe_loss_and_alignment
+from nat_plugin.alignments import OaxeAlignment, oaxe_alignment, oaxe_loss_and_alignment
 from nat_plugin.canvas.masking import length_mask
 from nat_plugin.criterions.base import NatCriterion, NatCriterionConfig
 from nat_plugin.criterions.common import TargetBatch, WordLoss
@@ -43,18 +43,13 @@ class NatOaxeCriterion(NatCriterion):
         """The target in each slot, in the best order."""
         return oaxe_alignment(logits, targets.tokens, targets.lengths).tokens
 
+    def proxy_of(self, output: Any, targets: TargetBatch) -> Tensor:
+        return self._oaxe(output, targets)[1].tokens
+
     def word_loss(self, output: Any, targets: TargetBatch) -> WordLoss:
         masked, lengths = output.masked, targets.lengths
-        observed = length_mask(lengths, masked.size(1)) & ~masked if self.cfg.predict == "masks" else None
-        costs, alignment = oaxe_loss_and_alignment(
-            output.logits,
-            targets.tokens if output.proxy is None else output.proxy,  # an order in which slots show their own target
-            lengths,
-            label_smoothing=self.cfg.label_smoothing,
-            min_probability=self.cfg.truncation_margin or None,
-            observed=observed,
-            overwrite_logits=True,  # nobody needs them after the backward pass
-        )
+        observed = self._observed(output, targets)
+        costs, alignment = self._oaxe(output, targets)
         units = lengths if observed is None else masked.sum(1)
         paid_slots = torch.zeros_like(alignment.kept).scatter_(1, alignment.positions, alignment.kept)
         statistics = {
@@ -63,6 +58,25 @@ class NatOaxeCriterion(NatCriterion):
             "oaxe_targets": units.sum(),
         }
         return WordLoss(costs, units, statistics)
+
+    def _observed(self, output: Any, targets: TargetBatch) -> Optional[Tensor]:
+        """[B, m] bool, the slots that show a token and are not predicted; None where all are."""
+        return (
+            length_mask(targets.lengths, output.masked.size(1)) & ~output.masked
+            if self.cfg.predict == "masks"
+            else None
+        )
+
+    def _oaxe(self, output: Any, targets: TargetBatch) -> Tuple[Tensor, OaxeAlignment]:
+        return oaxe_loss_and_alignment(
+            output.logits,
+            targets.tokens if output.proxy is None else output.proxy,  # an order in which slots show their own target
+            targets.lengths,
+            label_smoothing=self.cfg.label_smoothing,
+            min_probability=self.cfg.truncation_margin or None,
+            observed=self._observed(output, targets),
+            overwrite_logits=True,  # nobody needs them after the backward pass
+        )
 
     @classmethod
     def reduce_statistics(cls, total: Dict[str, float]) -> None:

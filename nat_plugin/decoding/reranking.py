@@ -83,6 +83,23 @@ class TeacherReranker:
         Returns:
             [B·k] float32.
         """
+        return (
+            self.token_log_probs(src_tokens, src_lengths, tokens, lengths)
+            .sum(1)
+            .div(lengths + 1)
+            .masked_fill(lengths == 0, float("-inf"))
+        )
+
+    @torch.no_grad()
+    def token_log_probs(self, src_tokens: Tensor, src_lengths: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """log p(y_i | y_<i, x) of each token and, after the last, of the end marker, nats; 0 beyond it.
+
+        Args:
+            src_tokens, src_lengths, tokens, lengths: as in :meth:`score`.
+
+        Returns:
+            [B·k, max(lengths) + 1] float32.
+        """
         self._set_up(src_tokens.device)
         candidates = tokens.size(0) // src_tokens.size(0)
         encoder_out = self._model.encoder(src_tokens, src_lengths=src_lengths)
@@ -91,26 +108,28 @@ class TeacherReranker:
         rows = _first_of_each(same)
         rows = rows[lengths[rows].argsort()]  # a chunk is as wide as its longest
         at_once = max(1, _LOGITS_AT_ONCE.get(tokens.device.type, 2**24) // (targets.size(1) * self._vocabulary))
+        width = targets.size(1)
         scores = [
             self._score_chunk(
                 self._model.encoder.reorder_encoder_out(encoder_out, chunk.div(candidates, rounding_mode="floor")),
                 targets[chunk],
                 lengths[chunk] + 1,
+                width,
             )
             for chunk in rows.split(at_once)
         ]
         in_order = torch.cat(scores)
-        of_group = torch.empty_like(in_order).scatter(0, same[rows], in_order)
-        return of_group[same].masked_fill(lengths == 0, float("-inf"))
+        of_group = torch.empty_like(in_order).index_copy(0, same[rows], in_order)
+        return of_group[same]
 
-    def _score_chunk(self, encoder_out: Any, targets: Tensor, lengths: Tensor) -> Tensor:
+    def _score_chunk(self, encoder_out: Any, targets: Tensor, lengths: Tensor, width: int) -> Tensor:
         targets = targets[:, : int(lengths.max())]
         inputs = targets.roll(1, 1)
         inputs[:, 0] = self._eos
         inputs = inputs.masked_fill(~length_mask(lengths, inputs.size(1)), self._pad)
         logits, _ = self._model.decoder(inputs, encoder_out=encoder_out)
-        lprobs = slot_log_probs(logits, targets.unsqueeze(2), lengths).of_tokens
-        return lprobs.sum((1, 2)) / lengths
+        lprobs = slot_log_probs(logits, targets.unsqueeze(2), lengths).of_tokens.squeeze(2)
+        return torch.nn.functional.pad(lprobs, (0, width - lprobs.size(1)))
 
     def _targets(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         known = tokens.masked_fill(tokens >= self._vocabulary, self._unk)

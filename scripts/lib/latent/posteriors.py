@@ -13,6 +13,7 @@ import torch
 import nat_plugin
 from nat_plugin.decoding.latent import has_latent
 from nat_plugin.errors import UserError
+from scripts.lib.other_targets import with_targets
 
 
 class SentencePosterior(NamedTuple):
@@ -73,27 +74,7 @@ class PosteriorReader:
         Raises:
             UserError: they are not as many as the sentences.
         """
-        from fairseq.data import LanguagePairDataset
-
-        if len(targets) != len(self.dataset):
-            raise UserError(
-                f"{name} has {len(targets)} lines, but split '{self._split}' has {len(self.dataset)} sentences: line n "
-                "must be a translation of sentence n."
-            )
-        dictionary = self._task.target_dictionary
-        encoded = [
-            dictionary.encode_line(line, line_tokenizer=str.split, add_if_not_exist=False).long() for line in targets
-        ]
-        return LanguagePairDataset(
-            self.dataset.src,
-            self.dataset.src_sizes,
-            self._task.source_dictionary,
-            encoded,
-            [len(sentence) for sentence in encoded],
-            dictionary,
-            left_pad_source=self._task.cfg.left_pad_source,
-            shuffle=False,
-        )
+        return with_targets(self._task, self.dataset, targets, name, self._split)
 
     def unknown_tokens(self, dataset: Any, indices: Sequence[int]) -> int:
         """How many tokens of these targets the dictionary lacks."""
