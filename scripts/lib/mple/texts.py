@@ -90,13 +90,15 @@ def distances(
 ) -> dict[str, float]:
     """Figure 6: how near raw data, a teacher's translations and references are, as mean sentence BLEU of each pair.
 
-    A pair that is one text twice is left out. ``references`` among themselves is over all ordered pairs.
+    Where the only reference is the raw data there is nothing to compare with references. ``among_references`` is over
+    all ordered pairs of them.
     """
     found = {}
     if not references.only:
         found["raw_to_references"] = metric.mean(raw, references.texts)
+        if distilled is not None:
+            found["distilled_to_references"] = metric.mean(distilled, references.texts)
     if distilled is not None:
-        found["distilled_to_references"] = metric.mean(distilled, references.texts)
         found["distilled_to_raw"] = metric.mean(distilled, [raw])
     count = len(references.texts)
     if count > 1:
