@@ -14,6 +14,7 @@ import torch
 
 from nat_plugin.errors import UserError
 from scripts.lib.mple import measuring
+from scripts.lib.mple.correlation import correlate
 from scripts.lib.mple.texts import References, SentenceBleu
 from scripts.lib.prepared_data import PreparedData
 from scripts.measure_mple import main
@@ -236,7 +237,7 @@ def test_runs_on_distilled_data_are_measured_on_the_teachers_translations(
     (distilled_data / "distill.json").write_text("{}", encoding="utf-8")
     words = [str(copies["mple_vanilla"]), "--data", str(distilled_data), "--no-plot", "--threads", "1"]
     main(words)
-    assert "is measured on people's translations" in capsys.readouterr().out
+    assert "trained on distilled data, measured on people's translations" in capsys.readouterr().out
     raw = row_of(copies["mple_vanilla"])
     lines = (data / "raw" / "valid.bb.2").read_text(encoding="utf-8")
     (tmp_path / "teacher.txt").write_text(lines, encoding="utf-8")
@@ -264,9 +265,23 @@ def test_runs_on_distilled_data_are_measured_on_the_teachers_translations(
         main([*words, "--references", str(tmp_path / "short.txt")])
 
 
-def test_one_reference_alone_is_said_to_be_one(tiny_data: Path) -> None:
+def test_targets_made_of_the_only_reference_are_in_no_correlation(
+    tiny_data: Path, copies: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     references = References.load(PreparedData.load(tiny_data), "valid", None)
     assert (len(references.texts), references.only) == (1, True)
+    names = ["mple_vanilla", "mple_axe"]
+    words = [*(str(copies[name]) for name in names), "--data", str(tiny_data), "--no-plot", "--threads", "1"]
+    main(words)
+    assert "L̂_target means nothing" in capsys.readouterr().out
+    rows = [row_of(copies[name]) for name in names]
+    assert rows[0]["sentence_bleu"] == pytest.approx(100)
+    assert correlate([*rows, rows[0]], 0.2, [0.2]) is None
+    for row in rows:
+        row["only_reference"] = False
+    found = correlate([*rows, rows[0]], 0.2, [0.2])
+    assert found is not None
+    assert len(found["systems"]) == 3
 
 
 def test_the_refinement_steps_are_compared_with_a_teacher(

@@ -8,10 +8,17 @@ from nat_plugin.analysis.mple import correlations_by_beta, pearson, target_cost
 from scripts.lib.results import Row
 
 DECODINGS = ("default", "sampled")
+PEOPLES = "people's"
+"""What a row calls ``targets`` that are the data's own."""
+
+
+def compares_with_itself(row: Row) -> bool:
+    """Whether a system's proxy targets are made of the only reference that they are compared with."""
+    return bool(row["only_reference"] and row["targets"] == PEOPLES)
 
 
 def correlate(rows: Sequence[Row], beta: float, betas: Sequence[float]) -> Row | None:
-    """Pearson's r over the systems of which L̂_MPLE is known; None for fewer than three.
+    """Pearson's r over the systems whose L̂_MPLE is known and means something; None for fewer than three.
 
     Args:
         rows: of scripts/measure_mple.py.
@@ -23,7 +30,7 @@ def correlate(rows: Sequence[Row], beta: float, betas: Sequence[float]) -> Row |
         ``r`` of L̂_MPLE, L_NAT and L̂_target with it, and ``by_beta``, r of L̂_MPLE for each of ``betas``. A negative r is
         what the paper finds. An r is None where one side does not vary.
     """
-    known = [row for row in rows if row["l_input"] is not None]
+    known = [row for row in rows if row["l_input"] is not None and not compares_with_itself(row)]
     if len(known) < 3:
         return None
     found: Row = {"systems": [row["system"] for row in known], "beta": beta, "betas": list(betas)}

@@ -16,6 +16,7 @@ from nat_plugin.decoding.reranking import TeacherReranker
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import displayed_path
 from scripts.lib.in_process import SplitTranslator
+from scripts.lib.mple.correlation import PEOPLES
 from scripts.lib.mple.reader import ProxyBatch, ProxyReader
 from scripts.lib.mple.texts import SentenceBleu
 from scripts.lib.mple.vanilla import VanillaLogProbs, padded
@@ -66,7 +67,7 @@ class MpleSystem:
         if self.is_distilled and inputs.distilled is not None:
             texts, name = inputs.distilled
             targets = (target_subwords(evaluation.data, texts), name)
-        self.targets = "people's" if targets is None else targets[1]
+        self.targets = PEOPLES if targets is None else targets[1]
         """What the proxy targets are made of."""
         self.reader = ProxyReader(
             evaluation.checkpoint,

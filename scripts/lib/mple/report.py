@@ -7,7 +7,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from scripts.lib.mple.correlation import DECODINGS
+from scripts.lib.mple.correlation import DECODINGS, PEOPLES, compares_with_itself
 from scripts.lib.results import Row
 
 # Heading, key of the row, decimals.
@@ -35,22 +35,30 @@ def systems_table(rows: Sequence[Row]) -> str:
     body = [[row["system"], *(_cell(row.get(key), decimals) for _, key, decimals in _COLUMNS)] for row in rows]
     headers = ["system", *(heading for heading, *_ in _COLUMNS)]
     shown = tabulate(body, headers, colalign=("left", *("right",) * len(_COLUMNS)), disable_numparse=True)
-    notes = ["L_NAT, L_input, C: bits a target token; I: bits a slot; S: sentence BLEU, 0 to 100."]
+    about = "L_NAT, L_input, C: bits a target token; I: bits a slot; S: sentence BLEU, 0 to 100."
+    return "\n".join([shown, about, *_notes(rows)])
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    """What has to be said of some systems' figures, a sentence a line, each after the names of those systems."""
+    said: dict[str, list[str]] = {}
     for row in rows:
+        notes = []
         if row["only_reference"]:
             notes.append(
-                f"{row['system']}: there is one reference ({row['references'][0]}), and S(Y, T) is against it alone; "
-                "that of raw data is against itself. Name others with --references."
+                f"there is one reference ({row['references'][0]}), and S(Y, T) is against it alone; name others with "
+                "--references"
             )
-        if row["distilled"] and row["targets"] == "people's":
-            notes.append(
-                f"{row['system']} was trained on distilled data, and is measured on people's translations: name a "
-                "teacher's of this split with --distilled."
-            )
+        if compares_with_itself(row):
+            notes.append("T is made of that reference: L̂_target means nothing, and the system is in no correlation")
+        if row["distilled"] and row["targets"] == PEOPLES:
+            notes.append("trained on distilled data, measured on people's translations: name a teacher's: --distilled")
         if row["l_input"] is None:
-            why = "no --vanilla was given" if row["input_masks"] is not None else "it has no --input-predictor"
-            notes.append(f"{row['system']}: L_input is not known, {why}.")
-    return "\n".join([shown, *dict.fromkeys(notes)])
+            why = "no --vanilla was given" if row["input_masks"] is not None else "there is no --input-predictor"
+            notes.append(f"L_input is not known, {why}")
+        for note in notes:
+            said.setdefault(note, []).append(row["system"])
+    return [f"{', '.join(systems)}: {note}." for note, systems in said.items()]
 
 
 def steps_table(row: Row) -> str:
