@@ -15,8 +15,8 @@ from tests import helpers
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     # model options, decoding options
     "predicted length": ({"positions": "learned"}, {}),
-    "three lengths, sinusoids, uniform copies": (
-        {"positions": "sinusoidal", "copying": "uniform"},
+    "three lengths, sinusoids, uniform copies, input predictor": (
+        {"positions": "sinusoidal", "copying": "uniform", "input_predictor": True},
         {"length_candidates": 3, "length_multiplier": 1.3, "deduplicate": True},
     ),
     "two lengths, positional attention, hard copies": (

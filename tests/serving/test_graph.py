@@ -44,6 +44,7 @@ def test_the_model_itself_is_left_as_it_was(case: Case) -> None:
     [
         (DecodingOptions(iterations=4), "--iterations 4 cannot be exported.*iterations=1"),
         (DecodingOptions(reranker="t.pt", length_candidates=3), r"--reranker t\.pt cannot be exported"),
+        (DecodingOptions(input_sampling=True, vanilla_nat="v.pt"), "--input-sampling True cannot be exported"),
     ],
 )
 def test_refuses_what_is_not_one_pass(options: DecodingOptions, flag: str) -> None:

@@ -36,7 +36,7 @@ def write_folder(case: Case, folder: Path) -> Path:
 @pytest.fixture(
     scope="module",
     params=[
-        "three lengths, sinusoids, uniform copies",
+        "three lengths, sinusoids, uniform copies, input predictor",
         "two lengths, positional attention, hard copies",
         "ctc, SoftCopy, latent variable",
     ],
