@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ import pytest
 import torch
 
 from nat_plugin.errors import UserError
+from scripts import measure_mple
 from scripts.lib.mple import measuring
 from scripts.lib.mple.correlation import correlate
 from scripts.lib.mple.texts import References, SentenceBleu
 from scripts.lib.prepared_data import PreparedData
-from scripts.measure_mple import main
+from scripts.measure_mple import main, parse_arguments
+from tests.scripts import tiny_training
 from tests.scripts.untrained_runs import copy_run, load_run, make_run, read_row
 
 pytestmark = pytest.mark.end_to_end
@@ -326,6 +329,19 @@ def test_the_refinement_steps_are_compared_with_a_teacher(
 def test_refuses_options_that_do_not_fit(words: list[str], message: str, runs: dict[str, Path]) -> None:
     with pytest.raises(UserError, match=message):
         main([str(runs["mple_vanilla"]), *words])
+
+
+def test_every_documented_command_is_parsed() -> None:
+    pages = [(tiny_training.ROOT / "docs" / "mple.md").read_text(encoding="utf-8"), measure_mple.__doc__ or ""]
+    lines = "\n".join(pages).replace("\\\n", " ").splitlines()
+    commands = [
+        shlex.split(line, comments=True)[1:] for line in lines if line.strip().startswith("scripts/measure_mple.py")
+    ]
+    assert len(commands) >= 5
+    for command in commands:
+        options = parse_arguments(command)
+        assert options.runs
+        assert options.teacher is None or options.iterations == 10
 
 
 @pytest.mark.parametrize(
