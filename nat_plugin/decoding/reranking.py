@@ -108,28 +108,25 @@ class TeacherReranker:
         rows = _first_of_each(same)
         rows = rows[lengths[rows].argsort()]  # a chunk is as wide as its longest
         at_once = max(1, _LOGITS_AT_ONCE.get(tokens.device.type, 2**24) // (targets.size(1) * self._vocabulary))
-        width = targets.size(1)
         scores = [
             self._score_chunk(
                 self._model.encoder.reorder_encoder_out(encoder_out, chunk.div(candidates, rounding_mode="floor")),
                 targets[chunk],
                 lengths[chunk] + 1,
-                width,
             )
             for chunk in rows.split(at_once)
         ]
-        in_order = torch.cat(scores)
+        in_order = torch.cat([torch.nn.functional.pad(part, (0, targets.size(1) - part.size(1))) for part in scores])
         of_group = torch.empty_like(in_order).index_copy(0, same[rows], in_order)
         return of_group[same]
 
-    def _score_chunk(self, encoder_out: Any, targets: Tensor, lengths: Tensor, width: int) -> Tensor:
+    def _score_chunk(self, encoder_out: Any, targets: Tensor, lengths: Tensor) -> Tensor:
         targets = targets[:, : int(lengths.max())]
         inputs = targets.roll(1, 1)
         inputs[:, 0] = self._eos
         inputs = inputs.masked_fill(~length_mask(lengths, inputs.size(1)), self._pad)
         logits, _ = self._model.decoder(inputs, encoder_out=encoder_out)
-        lprobs = slot_log_probs(logits, targets.unsqueeze(2), lengths).of_tokens.squeeze(2)
-        return torch.nn.functional.pad(lprobs, (0, width - lprobs.size(1)))
+        return slot_log_probs(logits, targets.unsqueeze(2), lengths).of_tokens.squeeze(2)
 
     def _targets(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         known = tokens.masked_fill(tokens >= self._vocabulary, self._unk)
