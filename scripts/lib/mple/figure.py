@@ -32,43 +32,47 @@ def plot_mple(rows: Sequence[Row], correlation: Row | None, path: Path) -> None:
     figure, axes = pyplot.subplots(1, count, figsize=(width * count, height), layout="constrained", squeeze=False)
     for draw, panel in zip(panels, axes[0], strict=False):
         draw(panel, rows)
-        panel.grid(alpha=0.3, axis="y")
     if correlation is not None:
         _beta(axes[0][-1], correlation)
     save_figure(figure, path)
 
 
-def _names(panel: Any, rows: Sequence[Row]) -> range:
-    places = range(len(rows))
-    panel.set_xticks(places, [plain_text(row["system"]) for row in rows], rotation=30, ha="right", fontsize="x-small")
-    return places
+def _short(row: Row) -> str:
+    """A system's name without the data's, which all panels would have to hold."""
+    return plain_text(str(row["system"]).rpartition("/")[2])
+
+
+def _bars(panel: Any, names: Sequence[str], values: Sequence[float | None], shift: float = 0.0, **style: Any) -> None:
+    """A bar a name, from the top down; none where there is no value."""
+    shown = [(place + shift, value) for place, value in enumerate(values) if value is not None]
+    if shown:
+        panel.barh(*zip(*shown, strict=True), **style)
+    panel.set_yticks(range(len(names)), names, fontsize="x-small")
+    panel.set_ylim(len(names) - 0.4, -0.6)
+    panel.grid(alpha=0.3, axis="x")
 
 
 def _l_nat(panel: Any, rows: Sequence[Row]) -> None:
-    panel.bar(_names(panel, rows), [row["l_nat"] for row in rows])
+    _bars(panel, [_short(row) for row in rows], [row["l_nat"] for row in rows])
     for value in {row["total_correlation"] for row in rows if row["total_correlation"] is not None}:
-        panel.axhline(value, color="C3", linestyle="--", label=f"C = {value:.3g}")
+        panel.axvline(value, color="C3", linestyle="--", label=f"C = {value:.3g}")
         panel.legend(fontsize="x-small")
-    panel.set(title="L_NAT against C (Figure 5)", ylabel="bits a token")
+    panel.set(title="L_NAT against C (Figure 5)", xlabel="bits a token")
 
 
 def _distances(panel: Any, rows: Sequence[Row]) -> None:
     found = next(row["distances"] for row in rows if row["distances"])
-    panel.bar(range(len(found)), list(found.values()))
-    labels = [name.replace("_", " ") for name in found]
-    panel.set_xticks(range(len(found)), labels, rotation=30, ha="right", fontsize="x-small")
-    panel.set(title="nearness of texts (Figure 6)", ylabel="mean sentence BLEU")
+    _bars(panel, [name.replace("_", " ") for name in found], list(found.values()))
+    panel.set(title="nearness of texts (Figure 6)", xlabel="mean sentence BLEU")
 
 
 def _confidence(panel: Any, rows: Sequence[Row]) -> None:
-    places = _names(panel, rows)
+    known = [row for row in rows if row["confidence_default"] is not None]
     for shift, decoding in zip((-0.2, 0.2), DECODINGS, strict=True):
-        values = [row[f"confidence_{decoding}"] for row in rows]
-        shown = [(place + shift, value) for place, value in zip(places, values, strict=True) if value is not None]
-        if shown:
-            panel.bar(*zip(*shown, strict=True), width=0.4, label=decoding)
+        values = [row[f"confidence_{decoding}"] for row in known]
+        _bars(panel, [_short(row) for row in known], values, shift, height=0.4, label=decoding)
     panel.legend(fontsize="x-small")
-    panel.set(title="decoding confidence I (Figure 7)", ylabel="bits a slot")
+    panel.set(title="decoding confidence I (Figure 7)", xlabel="bits a slot")
 
 
 def _bleu(panel: Any, rows: Sequence[Row]) -> None:
@@ -78,7 +82,9 @@ def _bleu(panel: Any, rows: Sequence[Row]) -> None:
             x, y = [row["l_mple"] for row in known], [row[f"bleu_{decoding}"] for row in known]
             panel.plot(x, y, marker, label=decoding)
             for row, left, up in zip(known, x, y, strict=True):
-                panel.annotate(plain_text(row["system"]), (left, up), fontsize="xx-small")
+                panel.annotate(_short(row), (left, up), fontsize="xx-small")
+    panel.grid(alpha=0.3)
+    panel.margins(x=0.15)
     panel.legend(fontsize="x-small")
     panel.set(title="BLEU against L̂_MPLE", xlabel="L̂_MPLE", ylabel="BLEU")
 
