@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure what proxy inputs and proxy targets cost, and how that goes with BLEU: Huang et al. 2022, §4.1 to §4.3.
 
-    scripts/measure_mple.py runs/multi30k_en_de_kd/mple_cmlm_tiny --vanilla runs/multi30k_en_de_kd/mple_vanilla_tiny
+    scripts/measure_mple.py runs/multi30k_en_de_kd/mple_cmlm_tiny --vanilla runs/multi30k_en_de_kd/vanilla_tiny
     scripts/measure_mple.py RUN OTHER_RUN THIRD_RUN --vanilla VANILLA --distilled TEACHER/results/valid.hyp.txt \\
         --references a.de b.de --total-correlation results/total_correlation.json --output results/mple.json
     scripts/measure_mple.py CMLM --teacher TEACHER_RUN --iterations 10
@@ -62,7 +62,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         help="decoding flags that win over the run's, such as length_candidates=1",
     )  # fmt: skip
     parser.add_argument(
-        "--vanilla", type=Path, metavar="RUN", help="vanilla NAT (method=mple_vanilla), for L_input and Input Sampling"
+        "--vanilla", type=Path, metavar="RUN", help="vanilla NAT (method=vanilla), for L_input and Input Sampling"
     )
     parser.add_argument(
         "--input-sampling", choices=SAMPLING, default="both", help="which decoding to measure (default: both)"

@@ -189,7 +189,7 @@ def test_a_deep_encoder_and_a_shallow_decoder_are_the_size_with_other_layers(dee
 
 
 TABLE_3 = {
-    "mple_vanilla": {"masking": "full"},
+    "vanilla": {"masking": "full"},
     "mple_cmlm": {"masking": "uniform"},
     "mple_fixed_ratio": {"masking": "fixed_ratio", "glancing_ratio": "0.2"},
     "mple_glat": {"masking": "glancing"},
@@ -215,11 +215,11 @@ def test_the_proxy_inputs_of_huangs_table_3_differ_in_their_rule_alone() -> None
         found = {key: getattr(model[key], "value", model[key]) for key in expected}
         assert found == expected, method
         assert getattr(model["glancing_count"], "value", model["glancing_count"]) == "floor"
-        assert model["input_predictor"] == (method != "mple_vanilla")
+        assert model["input_predictor"] == (method != "vanilla")
     of_rule = ("masking", "glancing_ratio", "glancing_distance", "glancing_choice", "input_predictor")
     models = [{key: value for key, value in dict(each.model).items() if key not in of_rule} for each in parsed.values()]
     assert all(model == models[0] for model in models)
-    assert all(each.criterion == parsed["mple_vanilla"].criterion for each in parsed.values())
+    assert all(each.criterion == parsed["vanilla"].criterion for each in parsed.values())
     assert parsed["mple_glat"].criterion._name == "nat_cross_entropy"
 
 

@@ -44,7 +44,7 @@ def data(tiny_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("mple_runs")
-    names = ("mple_vanilla", "mple_cmlm", "mple_glat_p_ref", "mple_axe", "teacher")
+    names = ("vanilla", "mple_cmlm", "mple_glat_p_ref", "vanilla_axe_delta5", "teacher")
     return {name: make_run(data, folder / name, name, seed=place) for place, name in enumerate(names, start=1)}
 
 
@@ -116,7 +116,7 @@ def set_probability(chosen: list[int], weights: list[float], left: float | None 
 
 @pytest.mark.parametrize("method", ["mple_cmlm", "mple_glat_p_ref"])
 def test_the_costs_are_those_of_single_sentences(method: str, copies: dict[str, Path], data: Path) -> None:
-    run, vanilla = copies[method], copies["mple_vanilla"]
+    run, vanilla = copies[method], copies["vanilla"]
     main(
         [str(run), "--vanilla", str(vanilla), "--seed", str(SEED), "--max-tokens", "60", "--no-plot", "--threads", "1"]
     )
@@ -138,7 +138,7 @@ def test_the_costs_are_those_of_single_sentences(method: str, copies: dict[str, 
 def test_axe_is_measured_on_its_own_proxy_target(copies: dict[str, Path], data: Path) -> None:
     from nat_plugin.alignments import axe_alignment
 
-    run = copies["mple_axe"]
+    run = copies["vanilla_axe_delta5"]
     main([str(run), "--no-plot", "--threads", "1"])
     model, task = load_run(run, data, "valid")
     dataset, total, tokens = task.dataset("valid"), 0.0, 0
@@ -164,8 +164,8 @@ def test_several_systems_one_table_their_correlation_and_what_is_kept(
     copies: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "mple.json"
-    names = ["mple_vanilla", "mple_cmlm", "mple_glat_p_ref"]
-    words = [*(str(copies[name]) for name in names), "--vanilla", str(copies["mple_vanilla"]), "--threads", "1"]
+    names = ["vanilla", "mple_cmlm", "mple_glat_p_ref"]
+    words = [*(str(copies[name]) for name in names), "--vanilla", str(copies["vanilla"]), "--threads", "1"]
     words += ["--total-correlation", "1.5", "--output", str(output)]
     main(words)
     shown = capsys.readouterr().out
@@ -186,7 +186,7 @@ def test_several_systems_one_table_their_correlation_and_what_is_kept(
     assert (tmp_path / "mple.correlation.tsv").read_text(encoding="utf-8").count("\n") == 11
     assert "<svg" in (tmp_path / "mple.svg").read_text(encoding="utf-8")
     # systems with the same proxy targets share one file of the vanilla NAT's log-probabilities
-    assert len(list((copies["mple_vanilla"] / "results").glob("vanilla_*.npz"))) == 1
+    assert len(list((copies["vanilla"] / "results").glob("vanilla_*.npz"))) == 1
 
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("measured again")
@@ -207,7 +207,7 @@ def test_the_vanilla_log_probs_are_read_back_and_never_of_something_else(
 ) -> None:
     from scripts.lib.mple.vanilla import VanillaLogProbs
 
-    run, vanilla = copies["mple_cmlm"], copies["mple_vanilla"]
+    run, vanilla = copies["mple_cmlm"], copies["vanilla"]
     words = [str(run), "--vanilla", str(vanilla), "--no-plot", "--threads", "1", "--input-sampling", "default"]
     main(words)
     expected = row_of(run)["l_input"]
@@ -238,14 +238,14 @@ def test_runs_on_distilled_data_are_measured_on_the_teachers_translations(
     distilled_data = tmp_path / "data_kd"
     shutil.copytree(data, distilled_data)
     (distilled_data / "distill.json").write_text("{}", encoding="utf-8")
-    words = [str(copies["mple_vanilla"]), "--data", str(distilled_data), "--no-plot", "--threads", "1"]
+    words = [str(copies["vanilla"]), "--data", str(distilled_data), "--no-plot", "--threads", "1"]
     main(words)
     assert "trained on distilled data, measured on people's translations" in capsys.readouterr().out
-    raw = row_of(copies["mple_vanilla"])
+    raw = row_of(copies["vanilla"])
     lines = (data / "raw" / "valid.bb.2").read_text(encoding="utf-8")
     (tmp_path / "teacher.txt").write_text(lines, encoding="utf-8")
     main([*words, "--distilled", str(tmp_path / "teacher.txt")])
-    row = row_of(copies["mple_vanilla"])
+    row = row_of(copies["vanilla"])
     assert row["targets"] == str(tmp_path / "teacher.txt")
     assert row["tokens"] == len(lines.split()) < raw["tokens"]
     assert row["l_nat"] != raw["l_nat"]
@@ -273,7 +273,7 @@ def test_targets_made_of_the_only_reference_are_in_no_correlation(
 ) -> None:
     references = References.load(PreparedData.load(tiny_data), "valid", None)
     assert (len(references.texts), references.only) == (1, True)
-    names = ["mple_vanilla", "mple_axe"]
+    names = ["vanilla", "vanilla_axe_delta5"]
     words = [*(str(copies[name]) for name in names), "--data", str(tiny_data), "--no-plot", "--threads", "1"]
     main(words)
     assert "L̂_target means nothing" in capsys.readouterr().out
@@ -328,7 +328,7 @@ def test_the_refinement_steps_are_compared_with_a_teacher(
 )
 def test_refuses_options_that_do_not_fit(words: list[str], message: str, runs: dict[str, Path]) -> None:
     with pytest.raises(UserError, match=message):
-        main([str(runs["mple_vanilla"]), *words])
+        main([str(runs["vanilla"]), *words])
 
 
 def test_every_documented_command_is_parsed() -> None:
