@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test slow-test lint format clean
-.PHONY: benchmark-alignments benchmark-scaling benchmark-training-step benchmark-latency benchmark-export
+.PHONY: benchmark-alignments benchmark-scaling benchmark-training-step benchmark-dynamic-kd benchmark-latency benchmark-export
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ benchmark-scaling: setup ## cost against B, V and n·m, with a plot
 
 benchmark-training-step: setup ## a whole step of transformer-base, AXE against cross entropy
 	$(BIN)/python benchmarks/training_step.py
+
+benchmark-dynamic-kd: setup ## a step of GLAT that chooses among candidate targets against a plain one
+	$(BIN)/python benchmarks/dynamic_kd.py
 
 benchmark-latency: setup ## one pass against autoregressive translation, random weights in the shapes of transformer-base
 	$(BIN)/python benchmarks/latency.py

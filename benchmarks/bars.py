@@ -24,6 +24,8 @@ VITERBI_MS = {"torch": 8.0, "cpp": 1.0}
 CUDA_FUSED, CUDA_PASSES = 1.15, 2.0
 # a whole training step with AXE against one with fairseq's cross entropy
 TRAINING_STEP = 1.02
+# a training step of GLAT that chooses among five candidate targets against a plain one
+DYNAMIC_KD = 1.6
 # at least so many times as fast on a CPU: one sentence alone (l1) as fairseq's beam 5, in large batches (lmax) as 12
 # encoder layers and one decoder layer at beam 1
 LATENCY: dict[str, dict[str, float]] = {

@@ -82,7 +82,7 @@ class Training:
         arch: a preset of nat_plugin.
         vocabulary: of one dictionary for both sides, symbols included.
         batch, length: sentences, and tokens of each on either side.
-        masking: ``uniform`` or ``full``.
+        masking: ``uniform``, ``full`` or ``glancing``.
         device: ``cpu`` or ``cuda``.
 
     Raises:
@@ -90,14 +90,15 @@ class Training:
     """
 
     def __init__(self, arch: str, vocabulary: int, batch: int, length: int, masking: str, device: str) -> None:
-        if arch not in ARCH_MODEL_REGISTRY or not arch.startswith("cmlm"):
-            raise UserError(f"--arch {arch} is no CMLM preset of nat_plugin: use cmlm_tiny, cmlm_base or another.")
+        if arch not in ARCH_MODEL_REGISTRY or not arch.startswith(("cmlm", "glat")):
+            raise UserError(f"--arch {arch} is no CMLM or GLAT preset of nat_plugin: use cmlm_base, glat_base, …")
         self.dictionary = made_up_dictionary(vocabulary)
         self.task = Namespace(
             source_dictionary=self.dictionary,
             target_dictionary=self.dictionary,
             mask_idx=len(self.dictionary) - 2,
             blank_idx=len(self.dictionary) - 1,
+            candidate_options=None,
         )
         self.arch, self.masking, self.device = arch, masking, device
         torch.manual_seed(1)

@@ -4,7 +4,6 @@
 import math
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import partial
 from typing import Any, Dict, Tuple
 
 import torch
@@ -16,6 +15,7 @@ from nat_plugin.criterions.common import AlignmentCriterion, AlignmentCriterionC
 from nat_plugin.criterions.encoder_prediction import encoder_log, encoder_loss, reduce_encoder
 from nat_plugin.criterions.input_prediction import input_log, input_loss, reduce_input
 from nat_plugin.criterions.latent import latent_log, reduce_latent
+from nat_plugin.criterions.target_choice import candidate_count, choice_log, reduce_choice
 from nat_plugin.errors import UserError
 
 
@@ -81,6 +81,7 @@ class NatCriterion(AlignmentCriterion):
             )
         super().__init__(cfg, task, task.blank_idx)
         self.mask_idx = task.mask_idx
+        self.candidates = candidate_count(task)
         for flag in ("length_loss_weight", "kl_weight", "encoder_loss_factor", "input_loss_factor"):
             if not 0 <= getattr(cfg, flag) < math.inf:
                 raise UserError(f"--{flag.replace('_', '-')} must be 0 or more and finite, not {getattr(cfg, flag)}.")
@@ -129,15 +130,20 @@ class NatCriterion(AlignmentCriterion):
     def predict(self, model: Any, sample: Dict[str, Any]) -> Tuple[TargetBatch, Any]:
         """The targets of a batch, and the model's output over their canvas."""
         targets = target_batch(sample["target"], self.padding_idx)
+        own_slots = type(self).proxy_targets is NatCriterion.proxy_targets
         output = model(
             src_tokens=sample["net_input"]["src_tokens"],
             src_lengths=sample["net_input"]["src_lengths"],
             targets=targets.tokens,
             target_lengths=targets.lengths,
             sentence_ids=sample["id"],
-            proxy_targets=partial(self.proxy_targets, targets),
+            proxy_targets=None if own_slots else self._proxies,
+            candidates=sample.get("candidates") if model.training else None,
         )
-        return targets, output
+        return targets if output.chosen is None else TargetBatch(output.chosen.tokens, output.chosen.lengths), output
+
+    def _proxies(self, targets: Tensor, target_lengths: Tensor, logits: Tensor, lengths: Tensor) -> Tensor:
+        return self.proxy_targets(TargetBatch(targets, target_lengths), logits, lengths)
 
     def shown(self, output: Any, targets: TargetBatch) -> Tensor:
         """What the decoder saw in each slot, [B, m] int64: a token or ``<mask>``."""
@@ -178,6 +184,7 @@ class NatCriterion(AlignmentCriterion):
             **latent_log(output.latent, words.units),
             **encoder_log(encoder),
             **input_log(masks),
+            **choice_log(output.chosen, self.candidates),
             **{key: words.statistics[key].detach().float() for key in self.statistics},
         }
         return (losses.sum() if reduce else losses), sample_size, log
@@ -198,6 +205,7 @@ class NatCriterion(AlignmentCriterion):
         reduce_latent(total)
         reduce_encoder(total)
         reduce_input(total)
+        reduce_choice(total)
 
 
 def _length_terms(output: Any) -> Tuple[Tensor, Tensor]:

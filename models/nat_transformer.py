@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple, Optional
 
 import torch
@@ -24,7 +25,8 @@ from nat_plugin.models.length_predictor import LengthPredictor
 from nat_plugin.models.nat_decoder import NatDecoder
 from nat_plugin.models.nat_encoder import NatEncoder
 from nat_plugin.models.slot_copy import SlotCopy
-from nat_plugin.models.training_canvas import CanvasMaker, ProxyTargets, TrainingCanvas
+from nat_plugin.models.target_choice import ChosenTargets, TargetCandidates, choose_targets
+from nat_plugin.models.training_canvas import CanvasMaker, ProxyTargets, SlotProxies, TrainingCanvas
 from nat_plugin.models.word_noise import WordNoise
 from nat_plugin.symbols import MASK
 
@@ -45,6 +47,7 @@ class NatOutput(NamedTuple):
         latent: the latent variable's costs; None where there is none.
         encoder_prediction: what the encoder says of its masked tokens; None where none are.
         input_logits: [B, m], of "this slot is masked", from the source alone; None where nothing predicts it.
+        chosen: the targets that all of this is about, where there were several; None otherwise.
     """
 
     logits: Tensor
@@ -57,6 +60,7 @@ class NatOutput(NamedTuple):
     latent: Optional[LatentTerms] = None
     encoder_prediction: Optional[EncoderPrediction] = None
     input_logits: Optional[Tensor] = None
+    chosen: Optional[ChosenTargets] = None
 
 
 class NatTransformerModel(BaseFairseqModel):
@@ -157,6 +161,7 @@ class NatTransformerModel(BaseFairseqModel):
         target_lengths: Tensor,
         sentence_ids: Tensor,
         proxy_targets: Optional[ProxyTargets] = None,
+        candidates: Optional[dict[str, Any]] = None,
     ) -> NatOutput:
         """One training pass over a canvas of gold length, or of s × source length; a second decoder pass for glancing.
 
@@ -166,10 +171,18 @@ class NatTransformerModel(BaseFairseqModel):
             targets: [B, n], without end of sentence; padding beyond ``target_lengths``.
             target_lengths: [B].
             sentence_ids: [B], for reproducible masks.
-            proxy_targets: what the slots of a canvas are held against, from the criterion; needed where
-                :attr:`CanvasMaker.has_first_pass`.
+            proxy_targets: what the slots of a canvas are held against, from the criterion, which
+                :attr:`CanvasMaker.has_first_pass` asks; None: each slot's own target.
+            candidates: several targets of each sentence, the fields of :class:`TargetCandidates`; one of them takes the
+                place of ``targets``.
         """
         encoder_out, encoder_prediction = self._encode_for_training(src_tokens, src_lengths, sentence_ids)
+        chosen = None
+        if candidates is not None:
+            chosen = choose_targets(
+                self, TargetCandidates(**candidates), encoder_out, keep_pass=self._scoring_is_a_first_pass
+            )
+            targets, target_lengths = chosen.tokens, chosen.lengths
         latent = None
         if self.latent is not None:
             # Validation has the noise of update 0 and no free bits: its loss can be compared from epoch to epoch.
@@ -182,7 +195,8 @@ class NatTransformerModel(BaseFairseqModel):
                 sentence_ids=sentence_ids,
             )
         lengths = self.upsampled_lengths(encoder_out) if self.upsamples else target_lengths
-        canvas = self._training_canvas(targets, lengths, encoder_out, sentence_ids, proxy_targets)
+        proxies = None if proxy_targets is None else partial(proxy_targets, targets, target_lengths)
+        canvas = self._training_canvas(targets, lengths, encoder_out, sentence_ids, proxies, chosen)
         output = NatOutput(
             logits=self.decode_canvas(canvas.slots, lengths, encoder_out),
             masked=canvas.masked,
@@ -192,6 +206,7 @@ class NatTransformerModel(BaseFairseqModel):
             latent=latent,
             encoder_prediction=encoder_prediction,
             input_logits=self._predicted_inputs(lengths, targets.size(1), encoder_out),
+            chosen=chosen,
         )
         if self.upsamples:
             return output
@@ -210,13 +225,22 @@ class NatTransformerModel(BaseFairseqModel):
         encoder_out = self.encode(source.tokens, src_lengths)
         return encoder_out, self.encoder.predict(encoder_out, src_tokens, source.chosen)
 
+    @property
+    def _scoring_is_a_first_pass(self) -> bool:
+        """Whether the pass that scores candidate targets is the first pass, on the chosen one's canvas.
+
+        Dropout of attention weights has noise of its own in each pass, and the posterior's z is not the prior's.
+        """
+        return self.canvas_maker.has_first_pass and not self.cfg.attention_dropout and self.latent is None
+
     def _training_canvas(
         self,
         targets: Tensor,
         lengths: Tensor,
         encoder_out: dict[str, Any],
         sentence_ids: Tensor,
-        proxy_targets: Optional[ProxyTargets],
+        proxies: Optional[SlotProxies],
+        chosen: Optional[ChosenTargets],
     ) -> TrainingCanvas:
         """What the decoder sees; arguments as in :meth:`forward`.
 
@@ -230,15 +254,21 @@ class NatTransformerModel(BaseFairseqModel):
             return maker.of_targets(targets, lengths, update, sentence_ids, noisy=self.training)
         if not maker.has_first_pass or not self.training:
             return maker.hidden(lengths, width)
-        assert proxy_targets is not None
-        return maker.after_first_pass(
-            lambda slots: self.decode_canvas(slots, lengths, encoder_out),
-            lengths,
-            width,
-            proxy_targets,
-            self.num_updates,
-            sentence_ids,
-        )
+        scored = None if chosen is None else chosen.first_pass
+        if scored is not None and proxies is None:
+            first = scored.against_targets(targets)
+        else:
+            first = maker.first_pass(
+                lambda slots: (
+                    self.decode_canvas(slots, lengths, encoder_out)
+                    if scored is None
+                    else self.decoder.output_layer(scored.states)
+                ),
+                lengths,
+                width,
+                proxies or (lambda *_: targets),
+            )
+        return maker.after_first_pass(first, lengths, self.num_updates, sentence_ids)
 
     def _predicted_inputs(self, lengths: Tensor, width: int, encoder_out: dict[str, Any]) -> Optional[Tensor]:
         """:meth:`input_logits` where the canvas has masks to compare them with: validation does not glance."""
@@ -307,6 +337,10 @@ class NatTransformerModel(BaseFairseqModel):
         logits: Tensor = self.decoder(*self._decoder_input(slots, lengths, encoder_out))
         return logits
 
+    def slot_states(self, slots: Tensor, lengths: Tensor, encoder_out: dict[str, Any]) -> Tensor:
+        """The decoder's last states [B, m, D], of which its output layer makes logits; arguments as there."""
+        return self.decoder.slot_features(*self._decoder_input(slots, lengths, encoder_out))
+
     def fill_slots(
         self, slots: Tensor, lengths: Tensor, encoder_out: dict[str, Any], excluded: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -319,7 +353,7 @@ class NatTransformerModel(BaseFairseqModel):
         Returns:
             [B, m] int64 and [B, m] float32.
         """
-        states = self.decoder.slot_features(*self._decoder_input(slots, lengths, encoder_out)).flatten(0, 1)
+        states = self.slot_states(slots, lengths, encoder_out).flatten(0, 1)
         rows = max(1, _LOGITS_AT_ONCE // len(self.decoder.dictionary))
         chunks = [self._best_of(chunk, excluded) for chunk in states.split(rows)]
         tokens, lprobs = (torch.cat(parts).view_as(slots) for parts in zip(*chunks, strict=True))
@@ -337,7 +371,7 @@ class NatTransformerModel(BaseFairseqModel):
             [b, m, count] float32 (-inf where fewer tokens may be chosen) and [b, m, count] int64, for the next b
             sentences; a caller can work on them elsewhere while the following ones are computed.
         """
-        states = self.decoder.slot_features(*self._decoder_input(slots, lengths, encoder_out))
+        states = self.slot_states(slots, lengths, encoder_out)
         sentences = max(1, _LOGITS_AT_ONCE // (len(self.decoder.dictionary) * slots.size(1)))
         for chunk in states.split(sentences):
             lprobs = self.decoder.output_layer(chunk).float().log_softmax(-1)

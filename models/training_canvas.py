@@ -13,8 +13,11 @@ from nat_plugin.canvas.glancing import FirstPass, Revealing, probabilities_of
 from nat_plugin.canvas.masking import full_mask, length_mask
 from nat_plugin.models.word_noise import WordNoise
 
-ProxyTargets = Callable[[Tensor, Tensor], Tensor]
-"""From logits [B, m, V] and lengths [B] to the token that each slot is held against, [B, m] int64: a criterion's."""
+SlotProxies = Callable[[Tensor, Tensor], Tensor]
+"""From logits [B, m, V] and lengths [B] to the token that each slot is held against, [B, m] int64."""
+
+ProxyTargets = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""The same from targets [B, n] and their lengths [B], logits and lengths: a criterion's."""
 
 
 class TrainingCanvas(NamedTuple):
@@ -82,27 +85,30 @@ class CanvasMaker:
             return TrainingCanvas(targets.masked_fill(masked, self.mask_idx), masked)
         return TrainingCanvas(self._filled(targets, masked, lengths, update, sentence_ids), masked)
 
-    def after_first_pass(
-        self,
-        decode: Callable[[Tensor], Tensor],
-        lengths: Tensor,
-        width: int,
-        proxy_targets: ProxyTargets,
-        update: int,
-        sentence_ids: Tensor,
-    ) -> TrainingCanvas:
-        """Slots that show the proxy target of a first pass over masked slots, or are masked still.
+    def first_pass(
+        self, decode: Callable[[Tensor], Tensor], lengths: Tensor, width: int, proxies: SlotProxies
+    ) -> FirstPass:
+        """What a pass over masked slots tells.
 
         Args:
             decode: from slots [B, m] to logits [B, m, V].
             lengths, width: as in :meth:`hidden`.
-            proxy_targets: see :data:`ProxyTargets`.
-            update, sentence_ids: what the draws depend on.
+            proxies: see :data:`SlotProxies`.
         """
         hidden = self.hidden(lengths, width)
-        first = _first_pass(lambda: decode(hidden.slots), lengths, proxy_targets, self.revealing.by_probability)
+        return _first_pass(lambda: decode(hidden.slots), lengths, proxies, self.revealing.by_probability)
+
+    def after_first_pass(self, first: FirstPass, lengths: Tensor, update: int, sentence_ids: Tensor) -> TrainingCanvas:
+        """Slots that show the proxy target of a first pass over masked slots, or are masked still.
+
+        Args:
+            first: from :meth:`first_pass`.
+            lengths: [B], slots of each sentence.
+            update, sentence_ids: what the draws depend on.
+        """
+        width = first.proxy.size(1)
         masked = self._masked(lengths, width, first, update, sentence_ids)
-        hits = (hidden.masked & first.predictions.eq(first.proxy)).sum(1)
+        hits = (full_mask(lengths, width) & first.predictions.eq(first.proxy)).sum(1)
         slots = self._filled(first.proxy, masked, lengths, update, sentence_ids)
         return TrainingCanvas(slots, masked, first.proxy, hits)
 
@@ -118,14 +124,12 @@ class CanvasMaker:
         return slots
 
 
-def _first_pass(
-    decode: Callable[[], Tensor], lengths: Tensor, proxy_targets: ProxyTargets, probabilities: bool
-) -> FirstPass:
+def _first_pass(decode: Callable[[], Tensor], lengths: Tensor, proxies: SlotProxies, probabilities: bool) -> FirstPass:
     """Decode without gradient, and leave the random numbers as they were: the next pass has the same dropout."""
     devices = [lengths.device] if lengths.device.type == "cuda" else []
     with torch.no_grad(), torch.random.fork_rng(devices):
         logits = decode()
-        proxy = proxy_targets(logits, lengths)
+        proxy = proxies(logits, lengths)
         found = FirstPass(proxy, logits.argmax(2), probabilities_of(logits, proxy) if probabilities else None)
     # older torch's autocast would give the second pass the weights cast here, without gradient (pytorch issue 112583)
     torch.clear_autocast_cache()

@@ -1,4 +1,4 @@
-"""Does a binarised text belong to its dictionary?"""
+"""Does a binarised text belong to its dictionary, and has each sentence a token?"""
 
 from __future__ import annotations
 
@@ -38,4 +38,23 @@ def check_tokens(text: Any, dictionary: Any, where: str) -> None:
         raise UserError(
             f"the binarised {where} holds token number {largest}, but the dictionary has only {len(dictionary)} "
             "entries: it was binarised with another dictionary, binarise it again with this one."
+        )
+
+
+def refuse_empty(sizes: Any, what: str, before: int = 0) -> None:
+    """Refuse sentences of zero tokens, whose only token is the end of sentence.
+
+    Args:
+        sizes: tokens of each sentence, end of sentence included.
+        what: what to call a sentence in the message.
+        before: how many sentences were read earlier, for the number in the message.
+
+    Raises:
+        UserError: there are such.
+    """
+    empty = np.flatnonzero(np.asarray(sizes) <= 1)
+    if len(empty):
+        raise UserError(
+            f"{what}, number {before + int(empty[0]) + 1}, has no tokens ({len(empty)} such sentences): remove the "
+            "empty lines; scripts/prepare.py drops them and says how many."
         )

@@ -24,6 +24,13 @@ class LengthBonusForm(str, Enum):
     linear = "linear"
 
 
+class CandidateCost(str, Enum):
+    """What a candidate target costs the model."""
+
+    sentence = "sentence"
+    token = "token"
+
+
 @dataclass
 class NatTranslationConfig(TranslationConfig):
     """fairseq's translation options, and how a canvas becomes a sentence."""
@@ -97,6 +104,28 @@ class NatTranslationConfig(TranslationConfig):
         metadata={"help": "--input-sampling: checkpoint of the vanilla NAT whose best tokens are revealed"},
     )
     input_sampling_seed: int = field(default=1, metadata={"help": "--input-sampling: seed of the draws"})
+    target_candidates: str = field(
+        default="",
+        metadata={
+            "help": "Dynamic KD: further binarised data folders DIR:DIR:…, whose training targets are candidates "
+            "beside that of the data themselves, which is the last one"
+        },
+    )
+    candidate_weights: str = field(
+        default="",
+        metadata={"help": "γ, one a candidate: .7,.6,1.3,1.5,2.3; default all 1 (scripts/tune_candidate_weights.py)"},
+    )
+    candidate_bleu_factor: float = field(
+        default=0.2,
+        metadata={"help": "β: the chosen target T has the least L̂_NAT(T) - β·Σγ·BLEU(candidate, T); 0: without"},
+    )
+    candidate_cost: CandidateCost = field(
+        default=CandidateCost.sentence,
+        metadata={"help": "L̂_NAT of a candidate, in nats: of the sentence, or its mean over tokens"},
+    )
+    candidate_cache: str = field(
+        default="", metadata={"help": "folder for the BLEU between candidates (default: that of the data)"}
+    )
 
 
 def decoding_options(cfg: Any) -> DecodingOptions:

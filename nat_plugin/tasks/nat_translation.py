@@ -21,7 +21,9 @@ from nat_plugin.decoding.reranking import TeacherReranker
 from nat_plugin.errors import UserError
 from nat_plugin.symbols import BLANK, MASK
 from nat_plugin.tasks.batches import even_batches
-from nat_plugin.tasks.binarised import check_tokens
+from nat_plugin.tasks.binarised import check_tokens, refuse_empty
+from nat_plugin.tasks.candidate_options import CandidateOptions
+from nat_plugin.tasks.candidates import with_candidates
 from nat_plugin.tasks.config import NatTranslationConfig, decoding_options
 from nat_plugin.tasks.dictionaries import add_special_symbols, load_dictionary
 
@@ -42,6 +44,7 @@ class NatTranslationTask(TranslationTask):
     def __init__(self, cfg: NatTranslationConfig, src_dict: Dictionary, tgt_dict: Dictionary) -> None:
         decoding_options(cfg).validate()
         self._refuse_unsupported(cfg)
+        self.candidate_options = CandidateOptions.of(cfg)
         super().__init__(cfg, src_dict, tgt_dict)
         self.mask_idx = tgt_dict.index(MASK)
         self.blank_idx = tgt_dict.index(BLANK)
@@ -83,7 +86,7 @@ class NatTranslationTask(TranslationTask):
     ) -> LanguagePairDataset:
         if constraints is not None:
             raise UserError("--constraints is not supported by non-autoregressive decoding: drop it.")
-        _refuse_empty(src_lengths, "input sentence", before=self.sentences_read)
+        refuse_empty(src_lengths, "input sentence", before=self.sentences_read)
         self.first_sentence = self.sentences_read
         self.sentences_read += len(src_lengths)
         return LanguagePairDataset(
@@ -111,9 +114,11 @@ class NatTranslationTask(TranslationTask):
         dataset = self.datasets[split]
         for side, dictionary in ((dataset.src, self.src_dict), (dataset.tgt, self.tgt_dict)):
             check_tokens(side, dictionary, where)
-        _refuse_empty(dataset.src_sizes, f"source sentence of split '{split}'")
+        refuse_empty(dataset.src_sizes, f"source sentence of split '{split}'")
         if dataset.tgt_sizes is not None and split == self.cfg.train_subset:
-            _refuse_empty(dataset.tgt_sizes, f"target sentence of split '{split}'")
+            refuse_empty(dataset.tgt_sizes, f"target sentence of split '{split}'")
+        if self.candidate_options is not None and split == self.cfg.train_subset:
+            self.datasets[split] = with_candidates(dataset, split, self, self.candidate_options, combine=combine)
 
     def filter_indices_by_size(
         self, indices: Any, dataset: Any, max_positions: Any = None, ignore_invalid_inputs: bool = False
@@ -176,6 +181,11 @@ class NatTranslationTask(TranslationTask):
                 f"--criterion {cfg._name} does not train non-autoregressive models of this task: use --criterion "
                 "nat_cross_entropy, nat_axe or another of ours."
             )
+        if self.candidate_options is not None and criterion.upsampled:
+            raise UserError(
+                f"--target-candidates needs one slot a target token, which --criterion {cfg._name} has not: use "
+                "--criterion nat_cross_entropy, or drop it."
+            )
         return criterion
 
     def build_generator(
@@ -228,17 +238,3 @@ def _check_json_object(flag: str, text: str) -> None:
         raise UserError(f"""{flag} {text} is not JSON ({error}): write it as '{{"iterations": 4}}'.""") from error
     if not isinstance(parsed, dict):
         raise UserError(f"""{flag} {text} is no JSON object: write it as '{{"iterations": 4}}'.""")
-
-
-def _refuse_empty(sizes: Any, what: str, before: int = 0) -> None:
-    """A sentence of zero tokens is one whose only token is the end of sentence.
-
-    Args:
-        before: how many sentences were read earlier, for the number in the message.
-    """
-    empty = np.flatnonzero(np.asarray(sizes) <= 1)
-    if len(empty):
-        raise UserError(
-            f"{what}, number {before + int(empty[0]) + 1}, has no tokens ({len(empty)} such sentences): remove the "
-            "empty lines; scripts/prepare.py drops them and says how many."
-        )

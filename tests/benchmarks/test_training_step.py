@@ -46,7 +46,7 @@ def test_both_ways_of_fairseqs_cross_entropy_cost_the_same() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--arch", "bart_base"], "--arch bart_base is no CMLM preset"),
+        (["--arch", "bart_base"], "--arch bart_base is no CMLM or GLAT preset"),
         (["--vocabulary", "5"], "--vocabulary 5 leaves no words"),
         (["--batch", "0"], "must be at least 1"),
     ],
