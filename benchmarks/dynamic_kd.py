@@ -6,9 +6,9 @@
     benchmarks/dynamic_kd.py --quick               a tiny model, seconds: only to see that it runs
 
 A step is what fairseq's trainer does: forward, loss, backward, Adam. Both get the same model, sources, masks and
-dropout, and are run in turn (A B A B …); the median of the ratios counts. A masked canvas depends on its length alone, so
-what a choice costs depends on how many different lengths the candidates of a sentence have: that is varied, and each row
-says the mean. The selection's own time is measured besides. Figures are saved in results/benchmark_dynamic_kd.json.
+dropout, and are run in turn (A B A B …); the median of the ratios counts. A masked canvas depends on its length alone,
+so what a choice costs depends on how many different lengths the candidates of a sentence have, which is varied. The
+selection's own time is measured besides. Figures are saved in results/benchmark_dynamic_kd.json.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from typing import Any, Dict
 
 from fairseq.logging import metrics
-from torch import Tensor
 
 
 def candidate_count(task: Any) -> int:
@@ -23,10 +22,8 @@ def choice_log(chosen: Any, count: int) -> Dict[str, Any]:
     if chosen is None:
         return dict.fromkeys(keys, 0.0) if count else {}
     shares = chosen.choice.unsqueeze(1).eq(chosen.choice.new_tensor(range(count))).sum(0)
-    sums = [chosen.choice.numel(), chosen.cost.sum(), chosen.regulariser.sum(), *shares]
-    return {
-        key: value.float() if isinstance(value, Tensor) else float(value) for key, value in zip(keys, sums, strict=True)
-    }
+    sums = [chosen.cost.sum(), chosen.regulariser.sum(), *shares]
+    return dict(zip(keys, [float(chosen.choice.numel()), *(value.float() for value in sums)], strict=True))
 
 
 def reduce_choice(total: Dict[str, float]) -> None:

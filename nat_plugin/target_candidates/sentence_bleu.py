@@ -64,8 +64,7 @@ def _bleu(hypotheses: Sequence[Words], references: Sequence[Words]) -> np.ndarra
         precisions = np.where(missed, 1 / smoothing, correct) / np.maximum(total, 1)
         log_precisions += np.where(total > 0, np.log(100 * np.where(total > 0, precisions, 1)), 0)
         matches |= correct > 0
-    with np.errstate(divide="ignore"):
-        brevity = np.where(said < wanted, 1 - wanted / said, 0)
+    brevity = np.minimum(0, 1 - wanted / np.maximum(said, 1))
     bleu = np.exp(brevity + log_precisions / np.clip(said, 1, _ORDERS))
     return np.where(matches, bleu, 0.0)
 
