@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, NamedTuple, Optional
 
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor
 
 from nat_plugin.alignments.slot_log_probs import slot_log_probs
 from nat_plugin.canvas.glancing import FirstPass
-from nat_plugin.models.shared_dropout import noise_of_sentences
+from nat_plugin.canvas.masking import length_mask
+from nat_plugin.models.repeated_sentences import Repetition, repeated_sentences
 
 # As for decoding: logits of so many numbers are held at once.
 _LOGITS_AT_ONCE = 2**27 if torch.cuda.is_available() else 2**24
@@ -94,49 +96,96 @@ def choose_targets(
     return chosen
 
 
+class _Canvases(NamedTuple):
+    """The different canvases of a batch after their pass, in the order of the sentences.
+
+    Attributes:
+        states: [P, n, D].
+        lengths: [P], slots of each.
+        sentence_of: [P] int64.
+        canvas_of: [B, K] int64, that of each candidate.
+        first_of: [B + 1] int64, the first of each sentence, and P.
+    """
+
+    states: Tensor
+    lengths: Tensor
+    sentence_of: Tensor
+    canvas_of: Tensor
+    first_of: Tensor
+
+
+class _Scores(NamedTuple):
+    """Fields of :class:`ChosenTargets` and :class:`ScoredCanvas`, and the number of the chosen canvas, [B] each."""
+
+    choice: Tensor
+    cost: Tensor
+    regulariser: Tensor
+    canvas: Tensor
+    predictions: Tensor
+    probabilities: Tensor
+
+
 def _choose(model: Any, candidates: TargetCandidates, encoder_out: dict[str, Any], keep_pass: bool) -> ChosenTargets:
-    tokens, lengths = candidates.tokens, candidates.lengths
-    sentences, count, width = tokens.shape
-    keys = torch.arange(sentences, device=lengths.device).unsqueeze(1) * (width + 1) + lengths
-    different, canvas_of = keys.unique(return_inverse=True)
-    rows, slots = different // (width + 1), different % (width + 1)
-    with noise_of_sentences(model.decoder, rows, sentences):
-        hidden = torch.full((len(rows), width), model.symbols.mask, device=tokens.device)
-        states = model.slot_states(hidden, slots, model.encoder.reorder_encoder_out(encoder_out, rows))
-    lprobs, predictions = _read(model, states, tokens[rows].transpose(1, 2), slots, keep_pass)
-    costs = -lprobs.sum(1)[canvas_of, torch.arange(count, device=tokens.device)]
-    if candidates.per_token:
-        costs = costs / lengths
-    regulariser = costs.new_zeros(costs.shape, dtype=torch.float64)
-    if candidates.regulariser is not None:
-        regulariser = candidates.regulariser.to(torch.float64)
-    index = (costs - regulariser).argmin(1)
-    each = torch.arange(sentences, device=tokens.device)
-    chosen, chosen_lengths = tokens[each, index], lengths[each, index]
-    canvas = canvas_of[each, index]
+    sentences, count, width = candidates.tokens.shape
+    canvases = _decode(model, candidates, encoder_out)
+    step = max(1, _LOGITS_AT_ONCE // (len(model.decoder.dictionary) * width * count))
+    edges = [*range(0, sentences, step), sentences]
+    firsts = canvases.first_of[edges].tolist()
+    pieces = zip(pairwise(edges), pairwise(firsts), strict=True)
+    parts = [_choose_some(model, candidates, canvases, slice(*piece), slice(*rows)) for piece, rows in pieces]
+    scores = _Scores(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    each = torch.arange(sentences, device=scores.choice.device)
+    tokens, lengths = candidates.tokens[each, scores.choice], candidates.lengths[each, scores.choice]
     first_pass = None
     if keep_pass:
-        probabilities = lprobs[canvas, :, index].exp()
-        first_pass = ScoredCanvas(states[canvas], predictions[canvas], probabilities)
+        first_pass = ScoredCanvas(canvases.states[scores.canvas], scores.predictions, scores.probabilities)
     else:
-        chosen = chosen[:, : int(chosen_lengths.max())]
-    return ChosenTargets(chosen, chosen_lengths, index, costs[each, index], regulariser[each, index], first_pass)
+        tokens = tokens[:, : int(lengths.max())]
+    return ChosenTargets(tokens, lengths, *scores[:3], first_pass)
 
 
-def _read(model: Any, states: Tensor, tokens: Tensor, lengths: Tensor, predict: bool) -> tuple[Tensor, Tensor]:
-    """Log-probabilities [P, n, K] of K tokens a slot, 0 beyond the lengths, and the best token of each, [P, n].
+def _decode(model: Any, candidates: TargetCandidates, encoder_out: dict[str, Any]) -> _Canvases:
+    """Each different length of each sentence, decoded once."""
+    sentences, _, width = candidates.tokens.shape
+    every = torch.arange(sentences + 1, device=candidates.lengths.device)
+    keys = every[:-1].unsqueeze(1) * (width + 1) + candidates.lengths
+    different, canvas_of = keys.unique(return_inverse=True)
+    sentence_of, lengths = different // (width + 1), different % (width + 1)
+    first_of = torch.searchsorted(sentence_of, every)
+    hidden = torch.full((len(different), width), model.symbols.mask, device=lengths.device)
+    with repeated_sentences(model.decoder, Repetition(sentence_of, first_of[:-1])):
+        states = model.slot_states(hidden, lengths, model.encoder.reorder_encoder_out(encoder_out, sentence_of))
+    return _Canvases(states, lengths, sentence_of, canvas_of, first_of)
 
-    Args:
-        states: [P, n, D].
-        tokens: [P, n, K].
-        lengths: [P].
-        predict: whether the best tokens are wanted; [0, n] otherwise.
-    """
-    rows = max(1, _LOGITS_AT_ONCE // (len(model.decoder.dictionary) * states.size(1)))
-    lprobs, best = [], [tokens.new_zeros(0, states.size(1))]
-    for part, wanted, real in zip(states.split(rows), tokens.split(rows), lengths.split(rows), strict=True):
-        logits = model.decoder.output_layer(part)
-        lprobs.append(slot_log_probs(logits, wanted, real).of_tokens)
-        if predict:
-            best.append(logits.argmax(2))
-    return torch.cat(lprobs), torch.cat(best)
+
+def _choose_some(
+    model: Any, candidates: TargetCandidates, canvases: _Canvases, sentences: slice, rows: slice
+) -> _Scores:
+    """The choice for ``sentences``, whose canvases are ``rows``; logits are made of their real slots alone."""
+    lengths, states = canvases.lengths[rows], canvases.states[rows]
+    real = length_mask(lengths, states.size(1))
+    logits = model.decoder.output_layer(states[real])
+    wanted = candidates.tokens[canvases.sentence_of[rows]].transpose(1, 2)[real]
+    found = slot_log_probs(logits.unsqueeze(0), wanted.unsqueeze(0), lengths.sum().view(1)).of_tokens
+    lprobs = found.new_zeros(*real.shape, wanted.size(1))
+    lprobs[real] = found[0]
+
+    canvas_of = canvases.canvas_of[sentences] - rows.start
+    costs = -lprobs.sum(1)[canvas_of, torch.arange(canvas_of.size(1), device=real.device)]
+    if candidates.per_token:
+        costs = costs / candidates.lengths[sentences]
+    regulariser = torch.zeros_like(costs, dtype=torch.float64)
+    if candidates.regulariser is not None:
+        regulariser = candidates.regulariser[sentences].to(torch.float64)
+    choice = (costs - regulariser).argmin(1)
+    each = torch.arange(len(choice), device=real.device)
+    canvas = canvas_of[each, choice]
+    row_of = real.flatten().cumsum(0).view_as(real) - 1  # a slot's row of the logits; padding has that of the last slot
+    return _Scores(
+        choice,
+        costs[each, choice],
+        regulariser[each, choice],
+        canvas + rows.start,
+        logits[row_of[canvas].flatten()].argmax(1).view(len(choice), -1),
+        lprobs[canvas, :, choice].exp(),
+    )
