@@ -13,6 +13,7 @@ on where it stopped; a finished training is only averaged.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     config = compose_run(options.settings)
     check_machine(config["machine"])
     check_data(config["data"])
+    check_candidates(config["fairseq"].get("target_candidates"))
     layout = launch.find_layout(config["machine"])
     run = Run(Path(config["run"]))
     start = start_checkpoint(config, run)
@@ -85,6 +87,20 @@ def check_data(data: Mapping[str, Any]) -> None:
             f"{folder} lacks {', '.join(missing)}: make it with scripts/prepare.py (or scripts/distill.py for data "
             "that end in _kd), or name another folder with data.path=…."
         )
+
+
+def check_candidates(folders: str | None) -> None:
+    """Refuse candidate targets that are not there, before anything is started.
+
+    Raises:
+        UserError: a folder is missing.
+    """
+    for folder in (folders or "").split(os.pathsep):
+        if folder and not Path(folder).is_dir():
+            raise UserError(
+                f"there is no folder {folder} of candidate targets: make it with scripts/distill.py RUN --output "
+                f"{folder}, or name those that there are with data.candidates=[DIR,DIR]."
+            )
 
 
 def build_commands(config: Mapping[str, Any], run: Run, layout: launch.Layout) -> list[list[str]]:

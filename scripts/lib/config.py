@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ def compose_run(overrides: Sequence[str], config_folder: Path = CONFIG_FOLDER) -
     if not OmegaConf.has_resolver("equal"):
         OmegaConf.register_new_resolver("equal", lambda left, right: left == right)
         OmegaConf.register_new_resolver("part", _part)
+        OmegaConf.register_new_resolver("folders", _folders)
     prepared = [part for override in overrides for part in _prepare_override(override, config_folder)]
     if not any(override.startswith("machine=") for override in prepared):
         prepared.append(f"machine={detect_machine()}")
@@ -80,6 +82,16 @@ def _part(whole: Any, numerator: int, denominator: int) -> int:
             "(fairseq.free_bits, fairseq.glancing_ratio, fairseq.validate_interval_updates)"
         )
     return round(whole * numerator / denominator)
+
+
+def _folders(names: Any) -> str:
+    """``${folders:${data.candidates}}``: the folders as fairseq takes several."""
+    if not isinstance(names, Sequence) or isinstance(names, str) or not names:
+        raise ValueError(
+            "this method chooses among several targets of each sentence, and the data name no folders of them: add "
+            "data.candidates=[DIR,DIR], each made by scripts/distill.py"
+        )
+    return os.pathsep.join(str(name) for name in names)
 
 
 def _prepare_override(override: str, config_folder: Path) -> list[str]:

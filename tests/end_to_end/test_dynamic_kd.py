@@ -42,11 +42,10 @@ def candidates(made: Corpus, folder: Path) -> str:
     return f"{folder / 'shorter'}:{folder / 'other'}"
 
 
-def test_a_batch_may_be_cut_and_shared_out(made: Corpus, candidates: str, tmp_path: Path) -> None:
+def test_two_processes_are_one(made: Corpus, candidates: str, tmp_path: Path) -> None:
     flags = [*CUT, *GLAT, "--target-candidates", candidates]
     one = train(made.data, tmp_path / "one", "--batch-size", 32, *flags, "--log-format", "json").checked()
-    train(made.data, tmp_path / "four", "--batch-size", 8, "--update-freq", 4, *flags).checked()
-    both = ["--distributed-world-size", 2, "--distributed-backend", "gloo", "--ddp-backend", "pytorch_ddp"]
+    both = ["--distributed-world-size", 2, "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"]
     both += ["--distributed-init-method", f"tcp://127.0.0.1:{free_port()}", "--distributed-no-spawn", "--device-id", 0]
     running = [
         start_training(made.data, tmp_path / "two", "--batch-size", 16, *flags, *both, "--distributed-rank", rank)
@@ -54,44 +53,28 @@ def test_a_batch_may_be_cut_and_shared_out(made: Corpus, candidates: str, tmp_pa
     ]
     for process in running:
         process.wait().checked()
-    assert largest_difference(tmp_path / "one", tmp_path / "four") < 2e-5
     assert largest_difference(tmp_path / "one", tmp_path / "two") < 2e-5
-    train(made.data, tmp_path / "plain", "--batch-size", 32, *CUT, *GLAT[:4]).checked()
-    assert largest_difference(tmp_path / "one", tmp_path / "plain") > 1e-3
     logged = [
         json.loads(line[line.index("{") :]) for line in one.output.splitlines() if "chosen_1" in line and "{" in line
     ]
     assert logged
     for entry in logged:
-        shares = [float(entry[f"{start}chosen_{number}"]) for start in entry_starts(entry) for number in (1, 2, 3)]
+        [start] = {key.removesuffix("chosen_1") for key in entry if key.endswith("chosen_1")}  # perhaps "train_"
+        shares = [float(entry[f"{start}chosen_{number}"]) for number in (1, 2, 3)]
         assert sum(shares) == pytest.approx(1, abs=1e-3)
+        assert min(shares) > 0
     assert len(list(made.data.glob("candidate_bleu.*.npy"))) == 1
 
 
-def entry_starts(entry: dict[str, object]) -> list[str]:
-    """What stands before the keys of a line of the log: nothing, or the name of the subset."""
-    return [key.removesuffix("chosen_1") for key in entry if key.endswith("chosen_1")]
-
-
 def test_a_resumed_training_is_an_uninterrupted_one(made: Corpus, candidates: str, tmp_path: Path) -> None:
-    flags = [
-        *GLAT,
-        "--dropout",
-        0.3,
-        "--batch-size",
-        32,
-        "--target-candidates",
-        candidates,
-        "--candidate-cost",
-        "token",
-    ]
+    flags = [*GLAT, "--dropout", 0.3, "--batch-size", 32, "--target-candidates", candidates]
     train(made.data, tmp_path / "whole", *flags, "--max-update", 14).checked()
     train(made.data, tmp_path / "parts", *flags, "--max-update", 8).checked()
     train(made.data, tmp_path / "parts", *flags, "--max-update", 14).checked()
     assert_same_parameters(tmp_path / "whole" / "checkpoint_last.pt", tmp_path / "parts" / "checkpoint_last.pt")
 
 
-def test_refuses_other_sentences_in_one_sentence(made: Corpus, candidates: str, tmp_path: Path) -> None:
+def test_refuses_in_one_sentence(made: Corpus, candidates: str, tmp_path: Path) -> None:
     shorter = candidates.split(":")[0]
     flags = ["--target-candidates", shorter, "--max-update", 1, "--arch", "glat_tiny"]
     assert (

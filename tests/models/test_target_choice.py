@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,8 @@ METHODS: list[tuple[str, dict[str, Any]]] = [
     ("nat_cross_entropy", {"masking": "full", "latent_dim": 4, "latent_layers": 1}),
     ("nat_cross_entropy", {"masking": "glancing", "latent_dim": 4, "latent_layers": 1}),
 ]
+# torch can hang where a DDP model goes right after its backward pass (tests/models/test_latent.py): they go with Python
+KEPT: list[torch.nn.Module] = []
 DROPOUT = {"dropout": 0.3, "activation_dropout": 0.2}
 
 
@@ -264,6 +267,22 @@ def test_learns_the_candidate_that_the_regulariser_prefers() -> None:
         length = sample["candidates"]["lengths"][row, candidate]
         expected = sample["candidates"]["tokens"][row, candidate, :length].tolist()
         assert best[row][0]["tokens"].tolist() == expected
+
+
+def test_torchs_ddp_takes_a_choice_and_two_passes(tmp_path: Path) -> None:
+    """It raises at the second step where a parameter had no gradient in the first."""
+    task, model, criterion = build(masking="glancing", copying="soft")
+    torch.distributed.init_process_group("gloo", f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        parallel = torch.nn.parallel.DistributedDataParallel(model)
+        KEPT.append(parallel)
+        for seed in range(3):
+            sample = batch(task, seed=seed, regulariser=True)
+            loss, _, log = criterion(parallel, sample)
+            loss.backward()
+            assert float(log["choices"]) == 6
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 def test_logs_the_share_of_each_candidate() -> None:

@@ -244,6 +244,28 @@ def test_every_model_of_gu_and_kongs_table_5(method: str, size: str, teacher: st
     assert config["run"] == f"runs/multi30k_en_de{kind}/{method}_{size}"
 
 
+@pytest.mark.parametrize("method", ["glat", "nat"])
+def test_dynamic_kd_is_its_method_with_the_candidates_of_the_data(method: str) -> None:
+    """Huang et al. 2022, Table 10 and appendix F."""
+    plain = compose("data=multi30k_en_de", f"method={method}")
+    composed = compose("data=multi30k_en_de", f"method={method}_dynamic_kd")
+    folders = ":".join(f"data-bin/multi30k_en_de_kd_{size}" for size in ("tiny", "small", "base", "big"))
+    own = {"target_candidates": folders, "candidate_weights": [0.7, 0.6, 1.3, 1.5, 2.3], "candidate_bleu_factor": 0.2}
+    assert composed["fairseq"] == plain["fairseq"] | own | {"label_smoothing": 0.1}
+    parsed = parse(composed).task
+    assert (parsed.target_candidates, parsed.candidate_weights) == (folders, "0.7,0.6,1.3,1.5,2.3")
+    without = compose("data=multi30k_en_de", f"method={method}_dynamic_kd", "fairseq.candidate_bleu_factor=0")
+    assert parse(without).task.candidate_bleu_factor == 0
+
+
+def test_dynamic_kd_needs_candidates(tiny_data: Path) -> None:
+    with pytest.raises(UserError, match=r"the data name no folders of them: add data.candidates=\[DIR,DIR\]"):
+        compose_run([f"data={tiny_data}", "method=glat_dynamic_kd", "machine=cpu"])
+    config = compose_run([f"data={tiny_data}", "method=glat_dynamic_kd", "machine=cpu", "data.candidates=[a,b/c]"])
+    assert config["fairseq"]["target_candidates"] == "a:b/c"
+    assert parse(config).task.candidate_weights == ""
+
+
 def test_the_command_line_wins() -> None:
     config = compose(
         "size=tiny", "fairseq.dropout=0.5", "fairseq.clip_norm=2", "run=some where/x=1", "average.kind=last"
@@ -257,7 +279,8 @@ def test_the_command_line_wins() -> None:
 def test_a_prepared_folder_is_data_without_a_file_of_its_own(tiny_data: Path) -> None:
     config = compose_run([f"data={tiny_data}", "method=teacher", "machine=cpu"])
     assert config["data"] == {
-        "name": "data", "path": str(tiny_data), "source_lang": "aa", "target_lang": "bb", "share_embeddings": "all"
+        "name": "data", "path": str(tiny_data), "source_lang": "aa", "target_lang": "bb", "share_embeddings": "all",
+        "candidates": None, "candidate_weights": None,
     }  # fmt: skip
     assert config["fairseq"]["share_all_embeddings"] is True
 
