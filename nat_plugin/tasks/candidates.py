@@ -44,6 +44,7 @@ def with_candidates(dataset: Any, split: str, task: Any, options: CandidateOptio
                 f"{where} has {len(candidate)} sentences, but the training data have {len(dataset)}: candidates are "
                 "translations of the same sentences in the same order."
             )
+        check_tokens(candidate.src, task.src_dict, where)
         _check_sources(where, tokens_of(candidate.src), tokens_of(dataset.src))
         check_tokens(candidate.tgt, task.tgt_dict, where)
         refuse_empty(candidate.tgt_sizes, f"target sentence of {where}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import export, latency_report, report, scaling, training_step
+from benchmarks import dynamic_kd, export, latency_report, report, scaling, training_step
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
         ("benchmark_alignments", "alignments", report.render),
         ("benchmark_scaling", "alignments", scaling.render),
         ("benchmark_training_step", "alignments", training_step.render),
+        ("benchmark_dynamic_kd", "dynamic_kd", dynamic_kd.render),
         ("benchmark_latency", "latency", latency_report.render),
         ("benchmark_export", "export", export.render),
     ],

@@ -168,9 +168,9 @@ def empty_a_target(folder: Path) -> None:
     rewrite(folder, TARGET, [np.array([2]), *split(folder, TARGET)[1:]])
 
 
-def truncate(folder: Path) -> None:
-    path = Path(f"{prefix(folder, TARGET)}.bin")
-    path.write_bytes(path.read_bytes()[:-9])
+def truncate(folder: Path, language: str = TARGET) -> None:
+    path = Path(f"{prefix(folder, language)}.bin")
+    path.write_bytes(path.read_bytes()[:-10])
 
 
 def remove_split(folder: Path) -> None:
@@ -184,6 +184,7 @@ def remove_split(folder: Path) -> None:
         (spoil_dictionary, r"another dictionary of aa than the training data \(from word 4 on\)"),
         (spoil_sources, r"has other source sentences than the training data \(first number 2\)"),
         (truncate, "is truncated"),
+        (lambda folder: truncate(folder, SOURCE), "is truncated"),
         (remove_split, "has no binarised split 'train' for aa-bb"),
         (shutil.rmtree, "there is no such folder"),
         (drop_a_pair, "has 23 sentences, but the training data have 24"),
