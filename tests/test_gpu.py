@@ -10,6 +10,7 @@ from nat_plugin.analysis.total_correlation import sentence_costs
 from nat_plugin.canvas.masking import uniform_mask
 from nat_plugin.models.presets import JM_NAT
 from tests import helpers
+from tests.models import test_target_choice as target_choice
 
 pytestmark = [
     pytest.mark.gpu,
@@ -118,6 +119,31 @@ def test_glancing_and_the_latent_variable_are_the_same_on_both_devices(name: str
     on_gpu = torch.utils._pytree.tree_map(lambda part: part.cuda() if torch.is_tensor(part) else part, sample)
     on_cuda, _, _ = criterion(model.cuda(), on_gpu)
     torch.testing.assert_close(on_cpu, on_cuda.cpu(), rtol=1e-7, atol=0)
+
+
+@pytest.mark.parametrize("masking", ["full", "glancing"])
+def test_the_choice_among_targets_is_the_same_on_both_devices(masking: str) -> None:
+    task = helpers.task()
+    model = helpers.varied_model(task, masking=masking, copying="soft").double().train()
+    sample = target_choice.batch(task, regulariser=True)
+    criterion = helpers.criterion("nat_cross_entropy", task)
+    on_gpu = torch.utils._pytree.tree_map(lambda part: part.cuda() if torch.is_tensor(part) else part, sample)
+    on_cpu, chosen = criterion(model, sample)[0], criterion.predict(model, sample)[1].chosen
+    on_cuda, found = criterion(model.cuda(), on_gpu)[0], criterion.predict(model, on_gpu)[1].chosen
+    assert chosen.choice.tolist() == found.choice.tolist()
+    torch.testing.assert_close(on_cpu, on_cuda.cpu(), rtol=1e-7, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_what_scored_the_chosen_target_has_the_dropout_of_the_second_pass(dtype: torch.dtype) -> None:
+    task = helpers.task()
+    model = helpers.varied_model(task, masking="glancing", glancing_ratio="0", dropout=0.5).to("cuda", dtype).train()
+    sample = target_choice.batch(task)
+    on_gpu = torch.utils._pytree.tree_map(lambda part: part.cuda() if torch.is_tensor(part) else part, sample)
+    output = helpers.criterion("nat_cross_entropy", task).predict(model, on_gpu)[1]
+    scored = model.decoder.output_layer(output.chosen.first_pass.states)
+    real = torch.arange(8, device="cuda") < output.lengths.unsqueeze(1)
+    torch.testing.assert_close(output.logits[real], scored[real], rtol=1e-2, atol=1e-2)
 
 
 @pytest.mark.parametrize("search", ["flashlight", "torch"])
