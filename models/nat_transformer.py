@@ -290,8 +290,7 @@ class NatTransformerModel(BaseFairseqModel):
         if self.input_predictor is None:
             raise ValueError("the model has no input predictor")
         hidden = self.canvas_maker.hidden(lengths, width).slots
-        states = self.decoder.slot_features(*self._decoder_input(hidden, lengths, encoder_out))
-        logits: Tensor = self.input_predictor(states)
+        logits: Tensor = self.input_predictor(self.slot_states(hidden, lengths, encoder_out))
         return logits
 
     def encode(self, src_tokens: Tensor, src_lengths: Tensor) -> dict[str, Any]:
