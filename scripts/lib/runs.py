@@ -26,6 +26,8 @@ _FREE_KEYS = (
     "machine",
     "generate",
     "average.count",
+    "data.candidates",  # what a method takes of these two stands in fairseq.target_candidates, and counts there
+    "data.candidate_weights",
     "fairseq.log_interval",
     "fairseq.log_format",
     "fairseq.num_workers",

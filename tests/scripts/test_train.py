@@ -213,6 +213,8 @@ def test_only_the_end_may_move_and_only_outwards() -> None:
     old = {"fairseq": {"max_update": 10, "patience": None, "log_interval": 5}, "machine": {"max_tokens": 1}}
     free = {"fairseq": {"max_update": 20, "patience": None, "log_interval": 1}, "machine": {"max_tokens": 2}}
     assert config_differences(old, free) == []
+    # what the data offers to methods that choose among targets; what one takes stands under fairseq
+    assert config_differences(old, {**old, "data": {"candidates": ["folder"], "candidate_weights": [1, 1]}}) == []
     changed = {**old, "fairseq": {"max_update": 5, "patience": 3, "dropout": 0.1, "log_interval": 5}}
     assert config_differences(old, changed) == [
         "fairseq.dropout was None, now 0.1",
