@@ -28,7 +28,7 @@ from tabulate import tabulate
 from benchmarks.machine import versions
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
-from nat_plugin.target_candidates.sentence_bleu import SIGNATURE
+from nat_plugin.target_candidates.sentence_bleu import signature
 from scripts.lib.candidate_weights import Agreement, along, measure, search
 from scripts.lib.cli import run_main, shell
 from scripts.lib.prepared_data import PreparedData, read_text
@@ -152,7 +152,7 @@ def tune(agreement: Agreement, names: list[str], grid: list[float], options: arg
         "steps": found.steps,
         "curve": curve,
         "signature": "|".join(
-            [SIGNATURE, f"grid:{options.grid}", f"restarts:{options.restarts}", f"seed:{options.seed}"]
+            [signature(), f"grid:{options.grid}", f"restarts:{options.restarts}", f"seed:{options.seed}"]
             + [f"{name}:{value}" for name, value in versions(("sacrebleu",)).items()]
         ),
     }

@@ -5,9 +5,11 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import logging
+import multiprocessing
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,12 +18,13 @@ from tqdm import tqdm
 
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_path
-from nat_plugin.target_candidates.sentence_bleu import SIGNATURE, pieces, sentence_bleu
+from nat_plugin.target_candidates.sentence_bleu import sentence_bleu, signature
 from nat_plugin.target_candidates.words import SubwordMarks, Tokens
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 1
+_FORMAT = 2
+_SENTENCES_AT_ONCE = 2000  # of a process: seconds of work
 
 
 def candidate_bleu(texts: Sequence[Tokens], symbols: Sequence[str], folder: Path) -> np.ndarray:
@@ -60,7 +63,7 @@ def candidate_bleu(texts: Sequence[Tokens], symbols: Sequence[str], folder: Path
 
 
 def _digest(texts: Sequence[Tokens], symbols: Sequence[str]) -> str:
-    digest = hashlib.sha256(f"{_FORMAT}|{SIGNATURE}|{len(texts)}\n".encode())
+    digest = hashlib.sha256(f"{_FORMAT}|{signature()}|{len(texts)}\n".encode())
     digest.update("\n".join(symbols).encode("utf-8", "surrogatepass"))
     for text in texts:
         for values in text:
@@ -91,33 +94,51 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _maker(texts: Sequence[Tokens], marks: SubwordMarks) -> Callable[[int, int], np.ndarray]:
+def _maker(texts: Sequence[Tokens], marks: SubwordMarks) -> Callable[[int, int], list[list[str]]]:
+    """From a range of sentences to their words in each text."""
     starts = [np.concatenate([[0], np.cumsum(text.sizes, dtype=np.int64)]) for text in texts]
 
-    def make(first: int, end: int) -> np.ndarray:
-        words = [
-            marks.words(Tokens(text.tokens[start[first] : start[end]], text.sizes[first:end]))
+    def lines(first: int, end: int) -> list[list[str]]:
+        return [
+            marks.lines(Tokens(text.tokens[start[first] : start[end]], text.sizes[first:end]))
             for text, start in zip(texts, starts, strict=True)
         ]
-        return sentence_bleu(words, words)
 
-    return make
+    return lines
 
 
-def _write(path: Path, shape: tuple[int, ...], make: Callable[[int, int], np.ndarray]) -> None:
-    """Fill the file, some sentences at a time, on every processor: sorting in numpy lets other threads work."""
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with atomic_path(path) as temporary:
+def _write(path: Path, shape: tuple[int, ...], lines: Callable[[int, int], list[list[str]]]) -> None:
+    """Fill the file, some sentences at a time, on every processor."""
+    ranges = [(first, min(first + _SENTENCES_AT_ONCE, shape[0])) for first in range(0, shape[0], _SENTENCES_AT_ONCE)]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with (
+        atomic_path(path) as temporary,
+        tqdm(total=shape[0], desc="sentence BLEU of the candidates", unit=" sentences", disable=None) as progress,
+    ):
         table = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
-
-        def fill(piece: tuple[int, int]) -> int:
-            table[slice(*piece)] = make(*piece)
-            return piece[1] - piece[0]
-
-        with (
-            ThreadPoolExecutor(workers) as pool,
-            tqdm(total=shape[0], desc="sentence BLEU of the candidates", unit=" sentences", disable=None) as progress,
-        ):
-            for done in pool.map(fill, pieces(shape[0])):
-                progress.update(done)
+        for (first, end), scores in _scores(ranges, lines, min(cores, len(ranges))):
+            table[first:end] = scores
+            progress.update(end - first)
         table.flush()
+
+
+def _scores(
+    ranges: Sequence[tuple[int, int]], lines: Callable[[int, int], list[list[str]]], workers: int
+) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    """The scores of each range, in order; no more text is made than the processes have in hand."""
+    if workers < 2:
+        for each in ranges:
+            words = lines(*each)
+            yield each, sentence_bleu(words, words)
+        return
+    # begun anew, not forked: this process has threads
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        waiting: deque[tuple[tuple[int, int], Future[np.ndarray]]] = deque()
+        for each in ranges:
+            words = lines(*each)
+            waiting.append((each, pool.submit(sentence_bleu, words, words)))
+            if len(waiting) > 2 * workers:
+                done, scores = waiting.popleft()
+                yield done, scores.result()
+        for done, scores in waiting:
+            yield done, scores.result()

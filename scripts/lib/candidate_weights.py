@@ -10,7 +10,6 @@ import numpy as np
 
 from nat_plugin.errors import UserError
 from nat_plugin.target_candidates.sentence_bleu import sentence_bleu
-from nat_plugin.target_candidates.words import words_of_lines
 
 _LEAST_GAIN = 1e-9
 
@@ -55,8 +54,7 @@ def measure(candidates: Sequence[Sequence[str]], references: Sequence[Sequence[s
     Raises:
         UserError: no sentence has a reference.
     """
-    texts = [words_of_lines(text) for text in candidates]
-    against = sentence_bleu(texts, [words_of_lines(text) for text in references])
+    against = sentence_bleu(candidates, references)
     counts = np.zeros(against.shape[:2], dtype=bool)
     for number, lines in enumerate(zip(*references, strict=True)):
         known = {candidates[-1][number]} if held_out else set()
@@ -68,7 +66,7 @@ def measure(candidates: Sequence[Sequence[str]], references: Sequence[Sequence[s
         raise UserError("no sentence has a reference besides its raw target: give data with several references.")
     counts, against = counts[kept], against[kept]
     quality = (against * counts[:, :, None]).sum(1) / counts.sum(1, keepdims=True)
-    return Agreement(sentence_bleu(texts, texts)[kept], quality, counts.sum(1))
+    return Agreement(sentence_bleu(candidates, candidates)[kept], quality, counts.sum(1))
 
 
 @dataclass(frozen=True)

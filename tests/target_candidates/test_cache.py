@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -43,11 +44,10 @@ def count_work(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_is_computed_once_for_a_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "pieces", lambda sentences: [(0, 11), (11, 12), (12, sentences)])
     calls = count_work(monkeypatch)
     texts = made_up(1)
     found = candidate_bleu(texts, SYMBOLS, tmp_path)
-    words = [SubwordMarks(SYMBOLS).words(text) for text in texts]
+    words = [SubwordMarks(SYMBOLS).lines(text) for text in texts]
     np.testing.assert_allclose(found, sentence_bleu(words, words), rtol=1e-6)
     assert isinstance(found, np.memmap)
     again = candidate_bleu([Tokens(text.tokens.copy(), text.sizes) for text in texts], SYMBOLS, tmp_path)
@@ -60,6 +60,13 @@ def test_is_computed_once_for_a_content(tmp_path: Path, monkeypatch: pytest.Monk
     candidate_bleu(texts[::-1], SYMBOLS, tmp_path)
     assert len(calls) == 4
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_several_processes_compute_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = np.array(candidate_bleu(made_up(1), SYMBOLS, tmp_path / "alone"))
+    monkeypatch.setattr(cache, "_SENTENCES_AT_ONCE", 7)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
+    assert np.array_equal(candidate_bleu(made_up(1), SYMBOLS, tmp_path / "together"), alone)
 
 
 def test_a_damaged_file_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Sentence BLEU, all sentences at once, against sacreBLEU one by one."""
+"""Sentence BLEU of texts against texts is sacreBLEU's, one by one."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 import sacrebleu
 
-from nat_plugin.target_candidates import sentence_bleu as module
-from nat_plugin.target_candidates.sentence_bleu import sentence_bleu
-from nat_plugin.target_candidates.words import words_of_lines
+from nat_plugin.target_candidates.sentence_bleu import sentence_bleu, signature
 
 
 def texts(count: int, sentences: int, words: int, seed: int) -> list[list[str]]:
@@ -21,10 +19,9 @@ def texts(count: int, sentences: int, words: int, seed: int) -> list[list[str]]:
 
 
 @pytest.mark.parametrize(("words", "seed"), [(2, 0), (3, 1), (6, 2), (30, 3)])
-def test_is_sacrebleus(words: int, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SENTENCES_AT_ONCE", 7)
+def test_is_sacrebleus(words: int, seed: int) -> None:
     hypotheses, references = texts(3, 25, words, seed), texts(2, 25, words, seed + 10)
-    found = sentence_bleu([words_of_lines(text) for text in hypotheses], [words_of_lines(text) for text in references])
+    found = sentence_bleu(hypotheses, references)
     assert found.shape == (25, 2, 3)
     for number in range(25):
         for place, reference in enumerate(references):
@@ -37,9 +34,13 @@ def test_is_sacrebleus(words: int, seed: int, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_sentence_against_itself_has_100_however_short() -> None:
-    text = words_of_lines(["a", "a b", "a b c", "a b c d e", "a a a a a a"])
+    text = ["a", "a b", "a b c", "a b c d e", "a a a a a a"]
     np.testing.assert_allclose(sentence_bleu([text], [text]), 100)
 
 
 def test_there_may_be_no_sentences() -> None:
-    assert sentence_bleu([words_of_lines([])] * 3, [words_of_lines([])]).shape == (0, 1, 3)
+    assert sentence_bleu([[]] * 3, [[]]).shape == (0, 1, 3)
+
+
+def test_the_signature_is_sacrebleus() -> None:
+    assert signature() == f"nrefs:1|case:mixed|eff:yes|tok:none|smooth:exp|version:{sacrebleu.__version__}"
