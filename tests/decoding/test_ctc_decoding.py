@@ -13,7 +13,7 @@ from torch import Tensor
 from nat_plugin.decoding.ctc_beam import CtcBeamDecoder, CtcBeamOptions, CtcHypothesis, TopTokens, top_tokens
 from nat_plugin.decoding.ctc_decoding import alignment_scores
 from nat_plugin.decoding.ngram_lm import corpus_of_sentences, estimate, write_arpa
-from nat_plugin.models import nat_transformer
+from nat_plugin.models import slot_model
 from tests import helpers
 from tests.decoding.ctc_enumeration import BLANK, canvas
 
@@ -76,7 +76,7 @@ def test_n_best_lists_are_those_of_the_search(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(nat_transformer, "_LOGITS_AT_ONCE", logits_at_once)
+    monkeypatch.setattr(slot_model, "_LOGITS_AT_ONCE", logits_at_once)
     task = helpers.task(left_pad_source=left_pad_source)
     model, batch = helpers.varied_model(task, **CTC).to(dtype), sample(task)
     path = language_model(tmp_path)
@@ -190,7 +190,7 @@ def test_token_scores_are_those_of_the_best_alignment() -> None:
 
 
 def test_a_sentence_is_searched_before_the_next_ones_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nat_transformer, "_LOGITS_AT_ONCE", 1)
+    monkeypatch.setattr(slot_model, "_LOGITS_AT_ONCE", 1)
     task = helpers.task()
     model, batch = helpers.varied_model(task, **CTC), sample(task, 3)
     events: list[str] = []
