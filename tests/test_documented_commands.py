@@ -34,7 +34,8 @@ def take_fairseq(command: Command) -> None:
     program, *words = command.words
     parser = fairseq_parser(program)
     if "--user-dir" not in words:  # the page has said the rest before
-        words = [*FAIRSEQ, "--path", "CHECKPOINT.pt", *words]
+        path = ["--path", "CHECKPOINT.pt"] if program == "fairseq-generate" and "--path" not in words else []
+        words = [*FAIRSEQ, *path, *words]
     options.parse_args_and_arch(parser, words)
 
 

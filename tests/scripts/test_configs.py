@@ -71,8 +71,9 @@ def parse(config: dict[str, Any]) -> Any:
 )
 def test_fairseq_parses_every_method_and_every_size(method: str, size: str, tiny_data: Path) -> None:
     # a prepared folder, as methods that average by BLEU need; and any file to start from
-    start = [f"start_from={tiny_data / 'prepare.json'}"] if "oaxe" in method else []
-    config = compose_run([f"data={tiny_data}", f"method={method}", f"size={size}", "machine=cpu", *start])
+    more = [f"start_from={tiny_data / 'prepare.json'}"] if "oaxe" in method else []
+    more += [f"data.candidates=[{tiny_data}]"] if "dynamic_kd" in method else []
+    config = compose_run([f"data={tiny_data}", f"method={method}", f"size={size}", "machine=cpu", *more])
     parsed = parse(config)
     flags = config["fairseq"]
     assert parsed.task._name == flags["task"]
