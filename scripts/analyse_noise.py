@@ -31,7 +31,7 @@ from nat_plugin.analysis.state_noise import PLACES
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
 from scripts.evaluate import parse_overrides
-from scripts.lib.analysis_options import analysis_parser, check_names, check_options, read_own_rows
+from scripts.lib.analysis_options import add_overrides, analysis_parser, check_names, check_options, read_own_rows
 from scripts.lib.cli import run_main, shell
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import default_threads, displayed_path
@@ -54,10 +54,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser = analysis_parser(
         __doc__, split="valid", read_to="translate", max_tokens=4096, written=", with table and plot"
     )
-    parser.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="overrides",
-        help="decoding flags that win over the run's, such as iterations=10",
-    )  # fmt: skip
+    add_overrides(parser, "decoding flags that win over the run's, such as iterations=10")
     parser.add_argument(
         "--noise", nargs="+", choices=NOISES, help="what to disturb (default: all that the model has)", metavar="KIND"
     )

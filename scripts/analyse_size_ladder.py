@@ -30,7 +30,7 @@ from nat_plugin.analysis.size_ladder import Rung, bracket
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
 from nat_plugin.model_kinds import is_autoregressive
-from scripts.lib.analysis_options import read_own_rows
+from scripts.lib.analysis_options import check_json, check_least, read_own_rows
 from scripts.lib.cli import run_main, shell
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import default_threads, displayed_path
@@ -59,12 +59,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--threads", type=int, help="processor threads (default: OMP_NUM_THREADS, else all processors)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="a .json to update with the row")
     options = parser.parse_args(arguments)
-    for name in ("sentences", "threads"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name} must be at least 1, not {value}.")
-    if options.output and options.output.suffix != ".json":
-        raise UserError(f"--output {options.output} must end in .json.")
+    check_least(options, {"sentences": 1, "threads": 1})
+    check_json(options.output)
     return options
 
 

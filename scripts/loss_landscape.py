@@ -27,6 +27,7 @@ from benchmarks.machine import versions
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
 from scripts.evaluate import parse_overrides
+from scripts.lib.analysis_options import add_overrides, check_json, check_least
 from scripts.lib.cli import run_main, shell
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import default_threads, displayed_path
@@ -57,10 +58,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--split", default="valid", help="which part of the data to use (default: valid)")
     parser.add_argument("--sentences", type=int, metavar="N", help="take the first N of the split (default: all)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="data directory (default: the first run's own)")
-    parser.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="overrides",
-        help="decoding flags that win over the first run's",
-    )  # fmt: skip
+    add_overrides(parser, "decoding flags that win over the first run's")
     parser.add_argument("--max-tokens", type=int, default=4096, metavar="N", help="of a batch (default: 4096)")
     parser.add_argument("--threads", type=int, help="processor threads (default: OMP_NUM_THREADS, else all processors)")
     parser.add_argument(
@@ -69,15 +67,11 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--no-plot", action="store_true", help="do without the plot, and so without matplotlib")
     options = parser.parse_args(arguments)
     options.overrides = parse_overrides(options.overrides)
-    for name, least in {"steps": 2, "sentences": 1, "max_tokens": 1, "threads": 1}.items():
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise UserError(f"--{name.replace('_', '-')} must be at least {least}, not {value}.")
+    check_least(options, {"steps": 2, "sentences": 1, "max_tokens": 1, "threads": 1})
     low, high = options.range
     if not -float("inf") < low < high < float("inf"):
         raise UserError(f"--range {low:g} {high:g} is no range: give two finite numbers, the smaller one first.")
-    if options.output and options.output.suffix != ".json":
-        raise UserError(f"--output {options.output} must end in .json: table and plot get their names from it.")
+    check_json(options.output, "table and plot get their names")
     return options
 
 

@@ -27,7 +27,7 @@ from benchmarks.machine import versions
 from nat_plugin.analysis.total_correlation import TotalCorrelation, total_correlation
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
-from scripts.lib.analysis_options import read_own_rows
+from scripts.lib.analysis_options import check_json, check_least, read_own_rows
 from scripts.lib.cli import run_main, shell
 from scripts.lib.correlation_report import caveats, correlation_table, signature
 from scripts.lib.generation import default_threads, displayed_path
@@ -56,12 +56,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--threads", type=int, help="processor threads (default: OMP_NUM_THREADS, else all processors)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="a .json to update with the row")
     options = parser.parse_args(arguments)
-    for name, least in {"sentences": 2, "max_tokens": 1, "threads": 1}.items():
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise UserError(f"--{name.replace('_', '-')} must be at least {least}, not {value}.")
-    if options.output and options.output.suffix != ".json":
-        raise UserError(f"--output {options.output} must end in .json.")
+    check_least(options, {"sentences": 2, "max_tokens": 1, "threads": 1})
+    check_json(options.output)
     return options
 
 

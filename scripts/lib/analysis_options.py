@@ -57,12 +57,41 @@ def check_options(options: argparse.Namespace, least: Mapping[str, int], named_a
     """
     if options.name and len(options.runs) > 1:
         raise UserError("--name names one system: analyse the runs one at a time, or drop it.")
-    for name, smallest in {**least, "max_tokens": 1, "threads": 1}.items():
+    check_least(options, {**least, "max_tokens": 1, "threads": 1})
+    check_json(options.output, named_after_output)
+
+
+def check_least(options: argparse.Namespace, least: Mapping[str, int]) -> None:
+    """Refuse numbers that are too small; an option that was not given is None and passes.
+
+    Raises:
+        UserError: one is below its ``least``.
+    """
+    for name, smallest in least.items():
         value = getattr(options, name)
         if value is not None and value < smallest:
             raise UserError(f"--{name.replace('_', '-')} must be at least {smallest}, not {value}.")
-    if options.output and options.output.suffix != ".json":
-        raise UserError(f"--output {options.output} must end in .json: {named_after_output} from it.")
+
+
+def check_json(output: Path | None, named_after_it: str = "") -> None:
+    """Refuse an --output of another kind.
+
+    Args:
+        named_after_it: what gets its name from --output.
+
+    Raises:
+        UserError: it has another ending.
+    """
+    if output and output.suffix != ".json":
+        why = f": {named_after_it} from it" if named_after_it else ""
+        raise UserError(f"--output {output} must end in .json{why}.")
+
+
+def add_overrides(parser: argparse.ArgumentParser, help_text: str) -> None:
+    """``--set KEY=VALUE…``, to be read by ``scripts.evaluate.parse_overrides``."""
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="overrides", help=help_text
+    )
 
 
 def check_names(options: argparse.Namespace, names: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nat_plugin.errors import UserError
+from scripts.lib.analysis_options import check_json, check_least
 
 
 def recipe_parser(
@@ -62,10 +63,8 @@ def check_recipe(options: argparse.Namespace, systems: Mapping[str, object], kin
     unknown = [name for name in named if name not in systems]
     if unknown or not named:
         raise UserError(f"--{kind} names '{','.join(unknown)}': choose some of {', '.join(systems)}, or all.")
-    if options.threads is not None and options.threads < 1:
-        raise UserError(f"--threads must be at least 1, not {options.threads}.")
-    if options.output.suffix != ".json":
-        raise UserError(f"--output {options.output} must end in .json: what lies beside it gets its name from it.")
+    check_least(options, {"threads": 1})
+    check_json(options.output, "what lies beside it gets its name")
     return [name for name in systems if name in named]
 
 
