@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,16 +119,10 @@ def read_curves(path: Path) -> Curves:
         UserError: there is no such log, or no loss in it.
     """
     curves = Curves({}, {})
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): train with scripts/train.py.") from error
-    for line in lines:
-        match = _LINE.search(line)
-        if not match or match[1] == "train":
+    for stage, values in _read_lines(path):
+        if stage == "train":
             continue
-        values = json.loads(match[2])
-        prefix, curve = ("valid_", curves.validation) if match[1] == "valid" else ("", curves.training)
+        prefix, curve = ("valid_", curves.validation) if stage == "valid" else ("", curves.training)
         updates = int(values[f"{prefix}num_updates"])
         for later in [number for number in curve if number > updates]:
             del curve[later]
@@ -135,6 +130,33 @@ def read_curves(path: Path) -> Curves:
     if not curves.training and not curves.validation:
         raise UserError(f"{path} holds no loss: was the training stopped before its first line?")
     return curves
+
+
+def read_last(path: Path, prefix: str) -> dict[str, float]:
+    """What the log said last of each of the figures whose names begin with ``prefix``.
+
+    Raises:
+        UserError: there is no such log, or no such figure in it.
+    """
+    found: dict[str, float] = {}
+    for stage, values in _read_lines(path):
+        if stage == "train_inner":
+            found |= {key: float(value) for key, value in values.items() if key.startswith(prefix)}
+    if not found:
+        raise UserError(f"{path} says nothing of {prefix}…: was the training stopped before its first line?")
+    return found
+
+
+def _read_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each line of figures: its stage (``train_inner``, ``train`` or ``valid``) and the figures."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): train with scripts/train.py.") from error
+    for line in lines:
+        match = _LINE.search(line)
+        if match:
+            yield match[1], json.loads(match[2])
 
 
 def explain_failure(lines: list[str], status: int, log_file: Path) -> str:

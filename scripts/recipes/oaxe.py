@@ -34,6 +34,8 @@ from scripts.lib.runs import Run
 
 PRETRAINING = {"10k": (1, 30), "50k": (1, 6), "300k": (1, 1)}
 """Table 2's numbers of updates before the fine-tuning, as parts of all."""
+FINE_TUNING_RATE = 1 / 50
+"""Of the highest rate before: 1e-5 after 5e-4 (appendix G)."""
 
 
 class System(NamedTuple):
@@ -61,7 +63,7 @@ _OF_TEST = (
     "bleu", "tokenized_bleu", "length_ratio", "repeated_tokens", "repetitions_per_sentence", "empty_outputs",
     "signature", "decoding", "data", "checkpoint", "device",
 )  # fmt: skip
-_OURS = {
+OURS = {
     "run": "nothing: runs/DATA/METHOD_SIZE",
     "start_from": "nothing: the vanilla NAT is trained here",
     "fairseq.max_update": "--updates",
@@ -89,6 +91,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     parser.add_argument("--raw", metavar="DATA", help="the data that were distilled, for the row raw")
     parser.add_argument("--updates", type=int, metavar="N", help="of a whole training (default: the budget's)")
+    parser.add_argument(
+        "--fine-tuning-lr", type=float, metavar="RATE", help="default: a fiftieth of fairseq.lr=…, else the budget's"
+    )
     options = parser.parse_args(arguments)
     options.rows = check_recipe(options, SYSTEMS, "rows")
     if ("raw" in options.rows) != bool(options.raw):
@@ -96,8 +101,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     if not (CONFIG_FOLDER / "budget" / f"{options.budget}_fine_tuning.yaml").is_file():
         raise UserError(f"--budget {options.budget} has no configs/budget/{options.budget}_fine_tuning.yaml: write it.")
     for word in options.settings:
-        if (key := word.partition("=")[0]) in _OURS:
-            raise UserError(f"{word} is worked out by this recipe: use {_OURS[key]}.")
+        if (key := word.partition("=")[0]) in OURS:
+            raise UserError(f"{word} is worked out by this recipe: use {OURS[key]}.")
+    if options.fine_tuning_lr is not None and not 0 < options.fine_tuning_lr < 1:
+        raise UserError(f"--fine-tuning-lr {options.fine_tuning_lr:g} is no rate: give a number between 0 and 1.")
     if options.updates is not None and options.updates < max(bottom for _, bottom in PRETRAINING.values()):
         raise UserError(f"--updates {options.updates} is too few to take a thirtieth of: give 30 or more.")
     return options
@@ -139,7 +146,17 @@ def training_words(name: str, options: argparse.Namespace) -> list[str]:
         chosen["start_from"] = str(kept_weights(vanilla_run(options), system.pretraining))
     if options.updates:
         chosen["fairseq.max_update"] = str(options.updates // 3 if fine_tuned else options.updates)
-    return [*(f"{key}={value}" for key, value in chosen.items()), *options.settings]
+    words = [*(f"{key}={value}" for key, value in chosen.items()), *options.settings]
+    rate = fine_tuning_rate(options) if fine_tuned else None
+    return words if rate is None else [*words, f"fairseq.lr={rate:g}"]
+
+
+def fine_tuning_rate(options: argparse.Namespace) -> float | None:
+    """The rate of OaXE: as given, else the paper's proportion of a given ``fairseq.lr``; None: the budget's."""
+    if options.fine_tuning_lr is not None:
+        return float(options.fine_tuning_lr)
+    given = [word.partition("=")[2] for word in options.settings if word.startswith("fairseq.lr=")]
+    return float(given[-1]) * FINE_TUNING_RATE if given else None
 
 
 def vanilla_run(options: argparse.Namespace) -> Run:

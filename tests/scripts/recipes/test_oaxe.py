@@ -110,6 +110,16 @@ def test_the_same_parts_of_a_smaller_budget_once(steps: Steps) -> None:
         recipe.main([*words, "--updates", "1200"])
 
 
+def test_the_rate_of_fine_tuning_follows_a_given_one(steps: Steps) -> None:
+    """The paper goes on at a fiftieth of the highest rate; a short training may want more."""
+    words = ["--rows", "oaxe_10k", "--updates", "600", "--output", "out.json", "fairseq.lr=0.001"]
+    recipe.main(words)
+    assert [each[2] for each in updates(steps)] == [0.001, 2e-5]
+    steps.commands.clear()
+    recipe.main([*words, "--fine-tuning-lr", "1e-4"])
+    assert [each[2] for each in updates(steps)] == [1e-4]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -119,6 +129,7 @@ def test_the_same_parts_of_a_smaller_budget_once(steps: Steps) -> None:
         (["--budget", "iwslt"], "--budget iwslt has no configs/budget/iwslt_fine_tuning.yaml"),
         (["fairseq.max_update=7"], "use --updates"),
         (["--updates", "7"], "--updates 7 is too few"),
+        (["--fine-tuning-lr", "0"], "--fine-tuning-lr 0 is no rate"),
         (["--output", "out.txt"], "must end in"),
     ],
 )
