@@ -89,6 +89,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--teacher-words", default="", metavar="'KEY=VALUE …'", help="for scripts/train.py, all teachers alike"
     )
     parser.add_argument(
+        "--teacher-updates", metavar="N,N…", help="of each teacher, or one number for all (default: the budget's)"
+    )
+    parser.add_argument(
         "--candidate-weights", metavar="γ,γ…", help="one a teacher, and that of the raw data (default: all 1)"
     )
     options = parser.parse_args(arguments)
@@ -97,8 +100,14 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     unknown = [size for size in options.teachers if not (CONFIG_FOLDER / "size" / f"{size}.yaml").is_file()]
     if unknown or not options.teachers:
         raise UserError(f"--teachers names '{','.join(unknown)}': give names of files in configs/size.")
+    if options.teacher_updates is not None:
+        options.teacher_updates = [int(number) for number in _numbers("--teacher-updates", options.teacher_updates)]
+        if len(options.teacher_updates) == 1:
+            options.teacher_updates *= len(options.teachers)
+        if len(options.teacher_updates) != len(options.teachers) or min(options.teacher_updates) < 1:
+            raise UserError(f"--teacher-updates must be one number above 0, or one for each of {options.teachers}.")
     if options.candidate_weights is not None:
-        options.candidate_weights = _numbers(options.candidate_weights)
+        options.candidate_weights = _numbers("--candidate-weights", options.candidate_weights)
         if len(options.candidate_weights) != len(options.teachers) + 1:
             raise UserError(
                 f"--candidate-weights has {len(options.candidate_weights)} numbers for {len(options.teachers)} "
@@ -107,11 +116,11 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     return options
 
 
-def _numbers(text: str) -> list[float]:
+def _numbers(flag: str, text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError as error:
-        raise UserError(f"--candidate-weights {text} are no numbers: write them as 0.7,0.6,2.3.") from error
+        raise UserError(f"{flag} {text} are no numbers: divide them by commas, as in 1,2,3.") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -147,6 +156,8 @@ def systems(options: argparse.Namespace) -> list[System]:
 def teacher_words(size: str, options: argparse.Namespace) -> list[str]:
     """What scripts/train.py is told for a teacher."""
     chosen = {"data": options.data, "method": "teacher", "size": size, "budget": options.budget}
+    if options.teacher_updates:
+        chosen["fairseq.max_update"] = str(options.teacher_updates[options.teachers.index(size)])
     return [*(f"{key}={value}" for key, value in chosen.items()), *options.teacher_words.split()]
 
 

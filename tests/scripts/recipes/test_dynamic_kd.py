@@ -16,6 +16,7 @@ from scripts.recipes import dynamic_kd as recipe
 from tests.scripts.recipes.pretended_steps import PretendedSteps
 
 WORDS = ["--teachers", "tiny,small", "--output", "out.json", "--no-plot", "fairseq.max_update=100"]
+WEIGHTS = ["--candidate-weights", "1,2,3"]
 
 
 class Steps(PretendedSteps):
@@ -55,14 +56,15 @@ def steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
 
 
 def test_teachers_then_single_targets_then_all_of_them(steps: Steps, capsys: pytest.CaptureFixture[str]) -> None:
-    recipe.main([*WORDS, "--teacher-words", "fairseq.max_update=200 fairseq.lr=0.001", "--candidate-weights", "1,2,3"])
+    recipe.main([*WORDS, "--teacher-words", "fairseq.lr=0.001", "--teacher-updates", "300,200", *WEIGHTS])
     assert steps.scripts[:6] == ["train.py", "evaluate.py", "distill.py"] * 2
     assert [command[1:4] for command in steps.commands if command[0] == "distill.py"] == [
         [f"runs/multi30k_en_de/teacher_{size}", "--output", f"data-bin/multi30k_en_de_kd_{size}"]
         for size in ("tiny", "small")
     ]
     trained = [compose_run(words) for script, *words in steps.commands if script == "train.py"]
-    assert [config["fairseq"]["max_update"] for config in trained] == [200] * 2 + [100] * 10
+    assert [config["fairseq"]["max_update"] for config in trained] == [300, 200] + [100] * 10
+    assert [config["fairseq"]["lr"] for config in trained[:2]] == [0.001] * 2
     runs = [config["run"] for config in trained[2:]]
     assert len(set(runs)) == 10
     assert runs[:5] == [
@@ -108,7 +110,9 @@ def test_figure_8(steps: Steps) -> None:
         (["--teachers", "tiny,huge"], "--teachers names 'huge': give names of files in configs/size"),
         (["--models", "cmlm"], "--models names 'cmlm': choose some of nat, glat"),
         (["--candidate-weights", "1,2"], "2 numbers for 2 teachers and the raw data"),
-        (["--candidate-weights", "1,2,x"], "are no numbers"),
+        (["--candidate-weights", "1,2,x"], "--candidate-weights 1,2,x are no numbers"),
+        (["--teacher-updates", "1,2,3"], "one number above 0, or one for each of"),
+        (["--teacher-updates", "0"], "one number above 0"),
     ],
 )
 def test_refuses_in_one_sentence(words: list[str], message: str) -> None:
