@@ -32,6 +32,7 @@ from scripts.lib.binarise import read_binarised
 from scripts.lib.cli import run_main, shell
 from scripts.lib.generation import generate_command
 from scripts.lib.machine import cores, visible_gpus
+from scripts.lib.parts import Part, find_part
 from scripts.lib.prepared_data import PreparedData, read_text
 from scripts.lib.shards import ShardPlan, digest, translate_missing
 from scripts.lib.stages import exclusive, fingerprint
@@ -40,6 +41,7 @@ from scripts.lib.trained_model import TrainedModel
 
 _SHARD_SENTENCES = 500
 _MOST_SHARDS = 512
+RECORD = "distill.json"
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -79,6 +81,12 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="N",
         help="source tokens a batch, padding included (default: 4000)",
     )
+    parser.add_argument(
+        "--part",
+        metavar="K/N",
+        help="translate only every N-th shard: one of N such commands on one shared folder, the last of which puts the "
+        "shards together (default: what torchrun or srun started this process for, else everything)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the plain fairseq-generate command and stop")
     options = parser.parse_args(arguments)
     for name in ("beam", "shards", "processes", "max_tokens"):
@@ -102,17 +110,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     output = options.output or data.folder.with_name(data.folder.name + "_kd")
     if output.resolve() == data.folder.resolve():
         raise UserError(f"--output {output} is the folder of the original data: name another.")
-    devices = choose_devices(options)
+    part = find_part(options.part)
+    devices = choose_devices(options, part)
     teacher = teacher_options(options, model, data)
     command = plain_command(teacher, model)
     print(shell(command), flush=True)
     if options.dry_run:
         return
-    with exclusive(output / distillation.WORK_FOLDER / "lock"):
-        distil(options, data, output, teacher, devices, shell(command))
+    lock = "lock" if part.is_all else f"lock_{part.number + 1}_of_{part.count}"
+    with exclusive(output / distillation.WORK_FOLDER / lock):
+        distil(options, part, data, output, teacher, devices, shell(command))
 
 
-def choose_devices(options: argparse.Namespace) -> list[str]:
+def choose_devices(options: argparse.Namespace, part: Part) -> list[str]:
     """One device a process.
 
     Raises:
@@ -123,6 +133,8 @@ def choose_devices(options: argparse.Namespace) -> list[str]:
         raise UserError("--fp16 needs a CUDA GPU, and none is used here: drop it.")
     if not gpus:
         return ["cpu"] * (options.processes or cores())
+    if part.gpu is not None:
+        return [f"cuda:{part.gpu if part.gpu < gpus else 0}"]  # a launcher may show each process its own GPU alone
     if options.processes and options.processes > gpus:
         raise UserError(f"--processes {options.processes} but {gpus} GPU(s) are visible: one process needs one GPU.")
     return [f"cuda:{number}" for number in range(options.processes or gpus)]
@@ -165,45 +177,71 @@ def plain_command(teacher: TeacherOptions, model: TrainedModel) -> list[str]:
 
 def distil(
     options: argparse.Namespace,
+    part: Part,
     data: PreparedData,
     output: Path,
     teacher: TeacherOptions,
     devices: list[str],
     command: str,
 ) -> None:
-    """Translate what is missing, and write the data folder unless it is there already."""
+    """Translate what this part lacks and, once no shard is lacking, write the data folder unless it is there."""
     prefix = data.folder / f"{teacher.split}.{data.source_lang}-{data.target_lang}"
     source = Path(f"{prefix}.{data.source_lang}")
     sentences = read_binarised(source).sentences
     shards = min(sentences, options.shards or min(_MOST_SHARDS, math.ceil(sentences / _SHARD_SENTENCES)))
     settings = describe_settings(teacher, data, source, shards)
     key = fingerprint(settings)
-    record = output / "distill.json"
+    record = output / RECORD
     if _is_done(record, key):
         print(f"{output}: the distilled data are complete.", file=sys.stderr)
         return
     record.unlink(missing_ok=True)
     plan = ShardPlan(output / distillation.WORK_FOLDER / "shards", key, shards, sentences)
-    translate_missing(plan, teacher, devices)
+    translate_missing(plan, part.pieces(shards), teacher, devices)
+    if part.is_all:
+        put_together(plan, data, output, teacher, devices, settings, command)
+        return
+    if unwritten := plan.unwritten():
+        print(f"part {part} is translated; {unwritten} of {shards} shards of other parts are missing.", file=sys.stderr)
+        return
+    with exclusive(output / distillation.WORK_FOLDER / "lock", wait=True):
+        if not _is_done(record, key):  # another part may have ended at the same moment
+            put_together(plan, data, output, teacher, devices, settings, command)
+
+
+def put_together(
+    plan: ShardPlan,
+    data: PreparedData,
+    output: Path,
+    teacher: TeacherOptions,
+    devices: list[str],
+    settings: dict[str, Any],
+    command: str,
+) -> None:
+    """From translated shards to a data folder; the shards are deleted.
+
+    Raises:
+        UserError: a shard is damaged, or was made with other settings.
+    """
     distilled = distillation.collect(plan, read_text(data.folder / "bpe" / f"{teacher.split}.{data.target_lang}"))
     preprocess = distillation.write_data(data, output, teacher.split, distilled, workers=cores())
     distillation.write_replaced(output / "replaced.tsv", distilled)
     comparison = distillation.compare(data, output, teacher.split, distilled)
     summary = {
         "checkpoint": teacher.checkpoint,
-        "settings_key": key,
+        "settings_key": plan.settings,
         "settings": settings,
         "command": command,
         "preprocess_command": shell(preprocess),
-        "sentences": sentences,
+        "sentences": plan.sentences,
         "replaced": distilled.reasons,
         "compared_with_original": comparison,
         "process_seconds": round(distilled.seconds, 1),
-        "sentences_per_process_second": round(sentences / distilled.seconds, 2),
+        "sentences_per_process_second": round(plan.sentences / distilled.seconds, 2),
         "devices": devices,
         "versions": {name: version(name) for name in ("torch", "sacrebleu")} | {"python": platform.python_version()},
     }
-    write_json(record, summary)
+    write_json(output / RECORD, summary)
     shutil.rmtree(plan.folder)
     report(summary, output)
 

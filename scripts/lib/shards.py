@@ -51,6 +51,17 @@ class ShardPlan:
     def path(self, shard: int) -> Path:
         return self.folder / f"{shard:05d}.jsonl"
 
+    def unwritten(self) -> int:
+        """How many shards have no file made under these settings; whether the files are whole is not looked at."""
+        return sum(not self._is_written(shard) for shard in range(self.count))
+
+    def _is_written(self, shard: int) -> bool:
+        try:
+            with open(self.path(shard), encoding="utf-8") as handle:
+                return bool(json.loads(handle.readline())["settings"] == self.settings)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
 
 def digest(path: Path) -> str:
     """SHA-256 of a file."""
@@ -89,8 +100,8 @@ def read_shard(plan: ShardPlan, shard: int) -> tuple[list[Translation], float] |
     return rows, float(header["seconds"])
 
 
-def translate_missing(plan: ShardPlan, options: TeacherOptions, devices: Sequence[str]) -> None:
-    """Translate and write each shard that is not there yet.
+def translate_missing(plan: ShardPlan, shards: Sequence[int], options: TeacherOptions, devices: Sequence[str]) -> None:
+    """Translate and write each of these shards that is not there yet.
 
     Args:
         devices: one process each: ``cpu``, or ``cuda:0``, ``cuda:1``, …. One alone works in this process.
@@ -99,10 +110,10 @@ def translate_missing(plan: ShardPlan, options: TeacherOptions, devices: Sequenc
         UserError: the model cannot be loaded, or a process was killed.
         OSError: a file cannot be written.
     """
-    missing = [shard for shard in range(plan.count) if read_shard(plan, shard) is None]
+    missing = [shard for shard in shards if read_shard(plan, shard) is None]
     if not missing:
         return
-    total = sum(len(plan.indices(shard)) for shard in range(plan.count))
+    total = sum(len(plan.indices(shard)) for shard in shards)
     left = sum(len(plan.indices(shard)) for shard in missing)
     # With `initial` the rate and the remaining time count only what is translated now.
     with tqdm(total=total, initial=total - left, unit=" sentences", desc="translating", smoothing=0.05) as progress:

@@ -100,16 +100,19 @@ def _size(path: Path) -> int | None:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
+def exclusive(path: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold a lock file, which the system releases however this process ends.
 
+    Args:
+        wait: until another process releases it.
+
     Raises:
-        UserError: another process holds it.
+        UserError: another process holds it, and this one is not to wait.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+", encoding="utf-8") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             handle.seek(0)
             raise UserError(

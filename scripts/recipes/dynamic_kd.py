@@ -26,6 +26,7 @@ if not __package__:  # run as a file: make the repository importable
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
 from scripts.lib import steps
+from scripts.lib.analysis_options import check_least
 from scripts.lib.cli import run_main, shell
 from scripts.lib.config import CONFIG_FOLDER, compose_run
 from scripts.lib.pictures import load_pyplot, save_figure
@@ -91,11 +92,13 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "--teacher-updates", metavar="N,N…", help="of each teacher, or one number for all (default: the budget's)"
     )
+    parser.add_argument("--beam", type=int, help="of the teachers as they distil (default: their own, 5 in the paper)")
     parser.add_argument(
         "--candidate-weights", metavar="γ,γ…", help="one a teacher, and that of the raw data (default: all 1)"
     )
     options = parser.parse_args(arguments)
     options.models = check_recipe(options, MODELS, "models")
+    check_least(options, {"beam": 1})
     options.teachers = [size for size in options.teachers.split(",") if size]
     unknown = [size for size in options.teachers if not (CONFIG_FOLDER / "size" / f"{size}.yaml").is_file()]
     if unknown or not options.teachers:
@@ -170,8 +173,9 @@ def make_teacher(size: str, options: argparse.Namespace) -> Row:
     with steps.step(f"teacher, {size}: translation of the test set"):
         steps.once(run, "test.json", ["evaluate.py", str(run.folder)], options.threads)
     with steps.step(f"teacher, {size}: translation of the training set"):
-        processes = ["--processes", str(options.threads)] if options.threads else []
-        steps.run("distill.py", run.folder, "--output", distilled(size, options), *processes, threads=1)
+        flags = ["--beam", options.beam] if options.beam else []
+        flags += ["--processes", options.threads] if options.threads else []
+        steps.run("distill.py", run.folder, "--output", distilled(size, options), *flags, threads=1)
     return make_row(f"AT teacher, {size}", run, "test.json", {"size": size})
 
 

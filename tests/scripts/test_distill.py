@@ -147,6 +147,29 @@ def mark_shard(path: Path) -> tuple[str, int]:
 
 
 @pytest.mark.end_to_end
+def test_parts_by_several_commands_equal_one(
+    teacher_run: Path,
+    distilled: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As on two nodes: the first part by flag, the second as torchrun starts it; the last to end puts them together."""
+    output = tmp_path / "kd"
+    words = [str(teacher_run), "--output", str(output), "--shards", "6", "--processes", "1"]
+    main([*words, "--part", "1/2"])
+    assert "part 1/2 is translated; 3 of 6 shards" in capsys.readouterr().err
+    assert not (output / "distill.json").exists()
+    with monkeypatch.context() as launched:
+        for name, value in (("RANK", "1"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "1")):
+            launched.setenv(name, value)
+        main(words)
+    assert contents(output) == contents(distilled)
+    main([*words, "--part", "1/2"])
+    assert "complete" in capsys.readouterr().err
+
+
+@pytest.mark.end_to_end
 def test_a_full_disk_loses_nothing(teacher_run: Path, distilled: Path, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "24k") as resize:
         output = tmp_path / "disk" / "kd"
@@ -211,11 +234,17 @@ class TestShards:
         with pytest.raises(UserError, match=r"00001\.jsonl is missing"):
             distillation.collect(plan, ["x"] * 7)
 
+    def test_what_is_not_there_yet_is_counted(self, tmp_path: Path) -> None:
+        plan = self.plan(tmp_path)
+        write_shard(plan, 0, self.rows(plan, 0), 1.0)
+        write_shard(self.plan(tmp_path, "b"), 1, self.rows(plan, 1), 1.0)  # left by other settings
+        assert plan.unwritten() == 2
+
     def test_data_of_another_size_are_refused(self, tmp_path: Path, teacher_run: Path, tiny_data: Path) -> None:
         checkpoint = str(Run(teacher_run).averaged_checkpoint)
         options = TeacherOptions(checkpoint, str(tiny_data), "valid", beam=2, lenpen=1.0, max_tokens=100, fp16=False)
         with pytest.raises(UserError, match="has 12 sentences in split valid, not 7"):
-            translate_missing(self.plan(tmp_path), options, ["cpu"])
+            translate_missing(self.plan(tmp_path), range(3), options, ["cpu"])
 
 
 def test_batches_hold_every_sentence_within_the_limit() -> None:

@@ -56,10 +56,12 @@ def steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
 
 
 def test_teachers_then_single_targets_then_all_of_them(steps: Steps, capsys: pytest.CaptureFixture[str]) -> None:
-    recipe.main([*WORDS, "--teacher-words", "fairseq.lr=0.001", "--teacher-updates", "300,200", *WEIGHTS])
+    recipe.main(
+        [*WORDS, "--teacher-words", "fairseq.lr=0.001", "--teacher-updates", "300,200", "--beam", "2", *WEIGHTS]
+    )
     assert steps.scripts[:6] == ["train.py", "evaluate.py", "distill.py"] * 2
-    assert [command[1:4] for command in steps.commands if command[0] == "distill.py"] == [
-        [f"runs/multi30k_en_de/teacher_{size}", "--output", f"data-bin/multi30k_en_de_kd_{size}"]
+    assert [command[1:] for command in steps.commands if command[0] == "distill.py"] == [
+        [f"runs/multi30k_en_de/teacher_{size}", "--output", f"data-bin/multi30k_en_de_kd_{size}", "--beam", "2"]
         for size in ("tiny", "small")
     ]
     trained = [compose_run(words) for script, *words in steps.commands if script == "train.py"]
@@ -113,6 +115,7 @@ def test_figure_8(steps: Steps) -> None:
         (["--candidate-weights", "1,2,x"], "--candidate-weights 1,2,x are no numbers"),
         (["--teacher-updates", "1,2,3"], "one number above 0, or one for each of"),
         (["--teacher-updates", "0"], "one number above 0"),
+        (["--beam", "0"], "--beam must be at least 1"),
     ],
 )
 def test_refuses_in_one_sentence(words: list[str], message: str) -> None:
