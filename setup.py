@@ -97,6 +97,7 @@ setup(
         "onnx": ["onnx", "onnxruntime", "onnxscript"],
         "lm": ["flashlight-text"],  # beam search for CTC, and KenLM's querying code
         "plots": ["matplotlib"],
+        "slurm": ["submitit"],  # scripts/submit.py
         # triton: its interpreter and its compiler test the CUDA kernels where there is no GPU
         "dev": ["hypothesis", "mypy", "pytest", "pytest-timeout", "pytest-xdist", "ruff", "triton"],
     },
