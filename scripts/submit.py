@@ -88,10 +88,10 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--logs", type=Path, default=Path("logs"), metavar="DIR", help="default: logs")
     parser.add_argument(
         "--slurm",
-        nargs="+",
+        action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="more for sbatch, such as account=nlp constraint=h200",
+        help="more for sbatch, such as account=nlp; may be given several times",
     )
     parser.add_argument("--wait", action="store_true", help="until the job has ended; exit as it did")
     parser.add_argument(

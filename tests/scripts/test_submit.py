@@ -111,7 +111,7 @@ def print_words() -> None:
         (["--nodes", "0", *TRAIN], "--nodes must be at least 1"),
         (["--hours", "0", *TRAIN], "--hours must be above 0"),
         (["--cluster", "local", "--nodes", "2", *TRAIN], "this machine alone"),
-        (["--slurm", "account", "--", *TRAIN], "has no value"),
+        (["--slurm", "account", *TRAIN], "has no value"),
     ],
 )
 def test_refuses_in_one_sentence(words: list[str], message: str) -> None:
