@@ -19,6 +19,7 @@ OURS = [
     "jinja2",
     "numpy",
     "omegaconf>=2.3,<2.4",
+    "optuna>=5",
     "pyyaml",
     "sacrebleu>=2.0",
     "sacremoses",
