@@ -10,11 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import nat_plugin
+from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
 from scripts.lib.cli import shell
-from scripts.lib.generation import Generation, check_complete, displayed_path, generate_command, run_generate
+from scripts.lib.generation import (
+    Generation,
+    check_complete,
+    displayed_path,
+    generate_command,
+    parse_generate_output,
+    run_generate,
+)
 from scripts.lib.prepared_data import PreparedData
-from scripts.lib.results import Row
+from scripts.lib.results import Row, read_rows
 from scripts.lib.scoring import Scores, TokenizedText, bleu_metric, copied_share, default_tokenizer, score
 from scripts.lib.trained_model import TrainedModel
 
@@ -104,6 +112,31 @@ class Evaluation:
         best = [generation.hypotheses[index][0].tokens for index in range(len(self.sources))]
         return self.store(best, generation)
 
+    def stored(self) -> Row | None:
+        """The row that :meth:`run` wrote earlier, if it is younger than the checkpoint and of the same flags."""
+        path = self._results / f"{self.stem}.json"
+        if not path.is_file() or path.stat().st_mtime < self.checkpoint.stat().st_mtime:
+            return None
+        rows = read_rows(path)
+        return rows[0] if rows and rows[0].get("decoding") == self.flags else None
+
+    def stored_generation(self) -> Generation | None:
+        """What :meth:`translate` printed before the row of :meth:`stored` was made of it, if all of it is there."""
+        row, log = self.stored(), self._results / f"{self.stem}.log"
+        if row is None or not log.is_file():
+            return None
+        with open(log, encoding="utf-8", newline="\n") as lines:
+            hypotheses = parse_generate_output(lines)
+        try:
+            check_complete(hypotheses, len(self.sources), nbest=self.flags.get("nbest") or 1)
+        except UserError:  # a later translation was stopped
+            return None
+        return Generation(hypotheses, len(hypotheses), row["generation_seconds"], row["threads"])
+
+    @property
+    def _results(self) -> Path:
+        return self.model.run.folder / "results"
+
     @property
     def command(self) -> list[str]:
         """The fairseq-generate command that translates with all flags."""
@@ -116,7 +149,7 @@ class Evaluation:
         print(f"$ {shell(self.command)}", flush=True)
         generation = run_generate(
             self.command,
-            self.model.run.folder / "results" / f"{self.stem}.log",
+            self._results / f"{self.stem}.log",
             sentences=len(self.sources),
             description=self.system,
             threads=threads,
@@ -131,9 +164,8 @@ class Evaluation:
             best: tokens as the model wrote them, in the order of the split.
             generation: where they come from, for its time.
         """
-        results = self.model.run.folder / "results"
         text, scores = self.score(best)
-        with atomic_write(results / f"{self.stem}.hyp.txt") as handle:
+        with atomic_write(self._results / f"{self.stem}.hyp.txt") as handle:
             handle.writelines(f"{line}\n" for line in text)
         row = {
             "system": self.system,
@@ -149,7 +181,7 @@ class Evaluation:
             "generation_seconds": generation.seconds,
             **_machine(self.flags, generation.threads),
         }
-        write_json(results / f"{self.stem}.json", [row])
+        write_json(self._results / f"{self.stem}.json", [row])
         return row
 
     def score(self, best: Sequence[str]) -> tuple[list[str], Scores]:

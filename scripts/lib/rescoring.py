@@ -11,6 +11,7 @@ from nat_plugin.decoding.ctc_search import length_bonus
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import Generation, Hypothesis
 from scripts.lib.results import Row
+from scripts.lib.stages import waiting_lock
 
 RANKING_FLAGS = ("token_bonus", "length_bonus_form")
 """Flags of CTC beam search that the search itself does not see."""
@@ -18,6 +19,8 @@ RANKING_FLAGS = ("token_bonus", "length_bonus_form")
 
 class NBestLists:
     """The n-best lists of CTC beam search on one split, decoded once for each setting of the other flags.
+
+    They are kept in RUN/results, so that a later search does not decode them again.
 
     The search maximises log p(y|x) + α·log p_LM(y) whatever β is, so that choosing by β from its n-best lists gives
     the very translations that decoding with β would give.
@@ -46,15 +49,23 @@ class NBestLists:
         if key not in self._lists:
             # Without a bonus the printed score is log p(y|x) + α·log p_LM(y).
             nbest = planned.flags["ctc_beam"] * planned.flags.get("latent_samples", 1)
-            whole_list = {"token_bonus": 0.0, "nbest": nbest}
+            whole_list = {"token_bonus": 0.0, "length_bonus_form": "log", "nbest": nbest}
             whole = Evaluation.plan(
                 self.run, split=self.split, checkpoint=self.checkpoint, overrides=searched | whole_list
             )
-            self._lists[key] = whole.translate(self.threads)
+            # Of several processes that tune one run, one decodes and the others read what it found.
+            with waiting_lock(self.run / "results" / f".{whole.stem}.lock"):
+                self._lists[key] = whole.stored_generation() or self._decode(whole)
         generation = self._lists[key]
         bonus, form = planned.flags.get("token_bonus", 0.0), planned.flags.get("length_bonus_form", "log")
         best = [first_by(generation.hypotheses[index], bonus, form).tokens for index in range(len(planned.sources))]
         return planned.store(best, generation)
+
+    def _decode(self, whole: Evaluation) -> Generation:
+        """All that the search finds; its row, written last, says that the log beside it is whole."""
+        generation = whole.translate(self.threads)
+        whole.store([generation.hypotheses[index][0].tokens for index in range(len(whole.sources))], generation)
+        return generation
 
 
 def first_by(hypotheses: Sequence[Hypothesis], bonus: float, form: str) -> Hypothesis:
