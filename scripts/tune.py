@@ -1,163 +1,198 @@
 #!/usr/bin/env python3
-"""Choose decoding flags of a trained run on the validation set, and store the winner with the run.
+"""Choose decoding flags of a trained run, or settings of training, on the validation set.
 
     scripts/tune.py RUN length_multiplier                         # λ = 1.00, 1.01 … 1.10, as the AXE paper (Table 7)
     scripts/tune.py RUN length_multiplier=1.00:1.20:0.02 length_candidates=1,3,5
     scripts/tune.py RUN ctc_beam=20 ngram_lm_path=LM.arpa ngram_lm_weight token_bonus    # α and β, as Gu & Kong 2021
+    scripts/tune.py RUN length_multiplier=1.0:1.3 length_candidates=1:9 --sampler tpe --trials 25
+    scripts/tune.py --train 'data=multi30k_en_de_kd method=cmlm_axe size=tiny' fairseq.skip_target_penalty=1,3,5
 
-Every combination is one scripts/evaluate.py of the validation set; what is already in RUN/results is not done again, so
-a stopped search goes on where it was. Values of token_bonus and length_bonus_form only rank what CTC beam search found,
-and are tried on the n-best lists of one decoding. The winner by --metric is written to RUN/tuned.json, which
-scripts/evaluate.py reads; of equal scores the first combination wins, so list the cheaper values first. The whole curve
-is kept in RUN/results/tune_<flags>.json.
+All combinations are tried, or --trials of them that a sampler chooses. The same command in a second process, here or on
+another machine, joins in; after a kill it goes on. What RUN/results has is not decoded again, and a training goes on
+from its last checkpoint. The winner by --metric is written to RUN/tuned.json, which scripts/evaluate.py reads; with
+--train the command is shown that trains it. Curve and plot are beside the study (.json, .tsv, .svg): docs/tuning.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
-import json
+import os
+import shlex
 import sys
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 if not __package__:  # run as a file: make the repository importable
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from tabulate import tabulate
-
 from nat_plugin.errors import UserError
-from nat_plugin.files import write_json
-from scripts.lib.cli import run_main
-from scripts.lib.evaluation import Evaluation
-from scripts.lib.generation import flag_key
-from scripts.lib.rescoring import NBestLists
-from scripts.lib.results import Row, read_rows
+from scripts.lib.analysis_options import check_least
+from scripts.lib.cli import run_main, shell
+from scripts.lib.pictures import load_pyplot
+from scripts.lib.results import Row
+from scripts.lib.tuning import figure, report
+from scripts.lib.tuning.decoding import METRICS, Decoding
+from scripts.lib.tuning.space import SAMPLERS, Settings, Space
+from scripts.lib.tuning.training import Training
+from scripts.lib.tuning.winner import DECIMALS, choose, describe
 
-DEFAULT_GRIDS = {
-    "length_multiplier": "1.00:1.10:0.01",
-    "length_candidates": "1,3,5,7",
-    "ngram_lm_weight": "0.0:1.0:0.2",
-    "token_bonus": "0.0:4.0:0.5",
-}
-METRICS = ("bleu", "chrf", "tokenized_bleu")
+TRIALS = 30
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+    """The command line.
+
+    Raises:
+        UserError: options do not go together.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n\n", maxsplit=1)[0],
         epilog=__doc__.split("\n\n", maxsplit=1)[1],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="run directory of scripts/train.py")
     parser.add_argument(
-        "grids", nargs="+", metavar="FLAG[=VALUES]", help="values as 1,3,5 or first:last:step (last is included)"
+        "words",
+        nargs="*",
+        metavar="RUN FLAG[=VALUES]",
+        help="run directory of scripts/train.py (none with --train), and what is searched: values as 1,3,5 or "
+        "first:last:step (last is included), for a sampler also first:last or first:last:log",
+    )
+    parser.add_argument(
+        "--train",
+        metavar="WORDS",
+        help="what scripts/train.py is told for every training, in quotes: 'data=… method=…'",
     )
     parser.add_argument("--metric", choices=METRICS, default="bleu", help="what is to be highest (default: bleu)")
     parser.add_argument("--split", default="valid", help="what to tune on (default: valid; never the test set)")
+    parser.add_argument("--sampler", choices=SAMPLERS, default="grid", help="what chooses the values (default: grid)")
+    parser.add_argument(
+        "--trials", type=int, metavar="N", help=f"combinations in all, with tpe or random (default: {TRIALS})"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="of tpe or random (default: 1)")
+    parser.add_argument(
+        "--study",
+        type=Path,
+        metavar="FILE",
+        help="a .journal; with --train its folder holds the runs (default: RUN/results/tune_FLAGS.journal, or one in "
+        "runs/tuning)",
+    )
     parser.add_argument(
         "--checkpoint", help="file in RUN/checkpoints, or a path (default: averaged.pt, else the best, else the last)"
     )
-    parser.add_argument("--threads", type=int, help="processor threads of fairseq-generate")
-    return parser.parse_args(arguments)
+    parser.add_argument("--threads", type=int, help="processor threads (default: OMP_NUM_THREADS, else all processors)")
+    parser.add_argument("--no-plot", action="store_true", help="do without the plot, and so without matplotlib")
+    options = parser.parse_intermixed_args(arguments)
+    options.run = options.words.pop(0) if options.words and options.train is None else None
+    check_options(options)
+    return options
 
 
-def parse_grid(text: str) -> tuple[str, list[int | float | str]]:
-    """``length_multiplier=1.0:1.1:0.05`` → the flag and its values.
+def check_options(options: argparse.Namespace) -> None:
+    """Refuse options that do not go together.
 
     Raises:
-        UserError: no values are given and none are known for the flag, or a range cannot be read.
+        UserError: there are such.
     """
-    name, _, values = text.partition("=")
-    flag = flag_key(name)
-    values = values or DEFAULT_GRIDS.get(flag, "")
-    if not values:
-        raise UserError(f"'{text}' names no values: write {name}=VALUE,VALUE… or {name}=FIRST:LAST:STEP.")
-    if ":" not in values:
-        return flag, [_number(value) for value in values.split(",")]
-    try:
-        first, last, step = (Decimal(part) for part in values.split(":"))
-    except (ValueError, InvalidOperation) as error:
-        raise UserError(f"'{text}' is no range: write {name}=FIRST:LAST:STEP, such as 1.00:1.10:0.01.") from error
-    if step <= 0 or last < first:
-        raise UserError(f"'{text}' is an empty range: FIRST must not be above LAST, and STEP must be above 0.")
-    return flag, [_number(str(first + place * step)) for place in range(int((last - first) / step) + 1)]
-
-
-def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
-def evaluate_all(
-    run: Path,
-    grids: Sequence[tuple[str, list[int | float | str]]],
-    split: str,
-    threads: int | None,
-    checkpoint: str | None = None,
-) -> list[tuple[dict[str, Any], Row]]:
-    """One row for each combination, in order; rows that the same checkpoint already has are read, not made again."""
-    flags = [flag for flag, _ in grids]
-    lists = NBestLists(run, split, threads, checkpoint)
-    rows = []
-    for values in itertools.product(*(values for _, values in grids)):
-        settings = dict(zip(flags, values, strict=True))
-        planned = Evaluation.plan(run, split=split, checkpoint=checkpoint, overrides=settings)
-        row = _stored_row(planned)
-        if row is None:
-            row = lists.row(planned, settings) if lists.can_serve(planned, settings) else planned.run(threads)
-        rows.append((settings, row))
-    return rows
-
-
-def _stored_row(planned: Evaluation) -> Row | None:
-    """The row of an earlier search, if it is younger than the checkpoint and was made with the same flags."""
-    path = planned.model.run.folder / "results" / f"{planned.stem}.json"
-    if not path.is_file() or path.stat().st_mtime < planned.checkpoint.stat().st_mtime:
-        return None
-    rows = read_rows(path)
-    return rows[0] if rows and rows[0].get("decoding") == planned.flags else None
-
-
-def store_winner(run: Path, settings: dict[str, Any]) -> None:
-    """Merge the winner into RUN/tuned.json; other tuned flags stay."""
-    path = run / "tuned.json"
-    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    write_json(path, before | settings)
+    if options.train is None and (options.run is None or not options.words):
+        raise UserError(
+            "name a run and what to tune, such as RUN length_multiplier, or give --train 'data=… method=…' and what to "
+            "tune."
+        )
+    if options.train is not None and not options.words:
+        raise UserError("--train needs what is to be tuned, such as fairseq.skip_target_penalty=1,3,5.")
+    if options.train is None and "=" in options.run and not Path(options.run).exists():
+        raise UserError(
+            f"the first word is a run directory, and there is none called {options.run}: write RUN {options.run}."
+        )
+    if options.sampler == "grid" and options.trials is not None:
+        raise UserError("--trials goes with --sampler tpe or random: a grid tries every combination.")
+    if options.study is not None and options.study.suffix != ".journal":
+        raise UserError(f"--study {options.study} must end in .journal: table and plot get their names from it.")
+    check_least(options, {"trials": 1, "threads": 1, "seed": 0})
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_arguments(arguments)
-    grids = [parse_grid(text) for text in options.grids]
-    rows = evaluate_all(options.run, grids, options.split, options.threads, options.checkpoint)
-    best, winner = max(rows, key=lambda entry: entry[1][options.metric])
-    store_winner(options.run, best)
-    flags = [flag for flag, _ in grids]
-    curve = [
-        settings | {key: row[key] for key in (*METRICS, "brevity_penalty", "repeated_tokens", "length_ratio")}
-        for settings, row in rows
-    ]
-    write_json(options.run / "results" / f"tune_{'_'.join(flags)}.json", {"winner": best, "curve": curve})
-    body = [
-        [
-            *settings.values(),
-            *(f"{row[metric]:.2f}" for metric in METRICS),
-            f"{row['brevity_penalty']:.3f}",
-            "*" * (settings == best),
-        ]
-        for settings, row in rows
-    ]
-    print(tabulate(body, [*flags, *METRICS, "brevity", ""], disable_numparse=True))
-    chosen = ", ".join(f"{flag} {value}" for flag, value in best.items())
-    print(f"best {options.metric} on {options.split}: {winner[options.metric]:.2f} with {chosen}")
-    print(f"stored in {options.run / 'tuned.json'}, which scripts/evaluate.py reads")
+    space = Space.parse(options.words, options.sampler)
+    if not options.no_plot:
+        load_pyplot()
+    objective = make_objective(options, space)
+    objective.check()
+    path = options.study or objective.study_file
+    measured = search(options, space, objective, path)
+    winner = choose(measured, options.metric)
+    about = {
+        "metric": options.metric,
+        "split": options.split,
+        "sampler": options.sampler,
+        "command": shell(["scripts/tune.py", *(sys.argv[1:] if arguments is None else arguments)]),
+        **objective.about,
+    }
+    report.save(path.with_suffix(".json"), measured, winner, about)
+    print(report.table(measured, winner))
+    if not options.no_plot:
+        title = f"{objective.name}, {options.split}"
+        plot = partial(figure.plot, measured, winner, options.metric, title, path.with_suffix(".svg"))
+        plot(is_grid=options.sampler == "grid")
+    if winner.why:
+        print(winner.why)
+    score = f"{winner.row[options.metric]:.{DECIMALS}f}"
+    print(f"best {options.metric} on {options.split}: {score} with {describe(winner.settings)}")
+    print(objective.keep(winner.settings))
+    kinds = ".json and .tsv" if options.no_plot else ".json, .tsv and .svg"
+    print(f"the curve is in {path.with_suffix('')}{kinds}")
+
+
+def make_objective(options: argparse.Namespace, space: Space) -> Decoding | Training:
+    """What measures a combination.
+
+    Raises:
+        UserError: ``space`` does not fit, or words of --train cannot be composed.
+    """
+    evaluate = partial(
+        Decoding, space=space, split=options.split, threads=options.threads, checkpoint=options.checkpoint
+    )
+    if options.train is None:
+        return evaluate(Path(options.run))
+    from scripts import train  # imports torch: not for --help and wrong flags
+
+    if options.threads:
+        os.environ["OMP_NUM_THREADS"] = str(options.threads)  # what scripts/train.py goes by
+    folder = options.study.parent if options.study else None
+    words = shlex.split(options.train)
+    return Training(words, space, folder, split=options.split, train=train.main, decoding=evaluate)
+
+
+def search(
+    options: argparse.Namespace, space: Space, objective: Decoding | Training, path: Path
+) -> list[tuple[Settings, Row]]:
+    """Measure what no other process does, until all is measured.
+
+    Raises:
+        UserError: a combination cannot be measured.
+    """
+    from scripts.lib.tuning.study import SharedStudy  # seconds to import: not for --help and wrong flags
+
+    with SharedStudy(
+        path,
+        space,
+        about={**objective.about, "metric": options.metric},
+        trials=None if options.sampler == "grid" else options.trials or TRIALS,
+        seed=options.seed,
+        order=lambda settings: [space.place(settings, name) for name in objective.slowest_first],
+    ) as study:
+        for claim in study.claims():
+            try:
+                row = objective.measure(claim.settings)
+                if row.get(options.metric) is None:
+                    raise UserError(f"these data have no {options.metric}: choose another --metric.")
+            except UserError as error:
+                study.fail(claim, str(error))
+                raise
+            study.finish(claim, row[options.metric], {key: row[key] for key in report.KEPT if key in row})
+            print(f"{describe(claim.settings)}: {options.metric} {row[options.metric]:.{DECIMALS}f}", flush=True)
+        return study.measured()
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from nat_plugin.target_candidates.sentence_bleu import signature
 from scripts.lib.candidate_weights import Agreement, along, measure, search
 from scripts.lib.cli import run_main, shell
 from scripts.lib.prepared_data import PreparedData, read_text
-from scripts.tune import parse_grid
+from scripts.lib.tuning.space import parse_grid
 
 OUTPUT = Path("results/candidate_weights.json")
 

@@ -14,6 +14,7 @@ from scripts import tune
 from scripts.lib import rescoring
 from scripts.lib.generation import Generation, Hypothesis
 from scripts.lib.rescoring import first_by
+from scripts.lib.tuning import decoding
 
 FOUND = [
     [Found((1, 2), -2.0, -9.0), Found((1, 2, 3), -2.5, -8.0), Found((1, 2, 3, 4, 5), -4.5, -12.0)],
@@ -44,6 +45,8 @@ class FakeEvaluation:
     """Stands in for a run with CTC beam search; the longer the output the better its BLEU."""
 
     decodings: ClassVar[list[dict[str, Any]]] = []
+    stored_lists: ClassVar[dict[str, Generation]] = {}
+    system = "system"
 
     def __init__(self, run: Path, split: str, overrides: dict[str, Any]) -> None:
         self.flags = {"ctc_beam": 3, **overrides}
@@ -58,7 +61,14 @@ class FakeEvaluation:
 
     def translate(self, threads: int | None) -> Generation:
         FakeEvaluation.decodings.append(self.flags)
-        return Generation(printed(self.flags["ngram_lm_weight"]), 2, 0.1, 1)
+        FakeEvaluation.stored_lists[self.stem] = Generation(printed(self.flags["ngram_lm_weight"]), 2, 0.1, 1)
+        return FakeEvaluation.stored_lists[self.stem]
+
+    def stored(self) -> None:
+        return None
+
+    def stored_generation(self) -> Generation | None:
+        return FakeEvaluation.stored_lists.get(self.stem)
 
     def store(self, best: list[str], generation: Generation) -> dict[str, Any]:
         length = sum(len(line.split()) for line in best)
@@ -72,10 +82,12 @@ class FakeEvaluation:
 def test_one_decoding_serves_every_bonus(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for module in (tune, rescoring):
+    for module in (decoding, rescoring):
         monkeypatch.setattr(module, "Evaluation", FakeEvaluation)
-    FakeEvaluation.decodings = []
-    tune.main([str(tmp_path), "ngram_lm_weight=0.0,0.3", "token_bonus=0,1,4", "length_bonus_form=log,linear"])
+    FakeEvaluation.decodings, FakeEvaluation.stored_lists = [], {}
+    (tmp_path / "checkpoint.pt").touch()
+    grids = ["ngram_lm_weight=0.0,0.3", "token_bonus=0,1,4", "length_bonus_form=log,linear"]
+    tune.main([str(tmp_path), *grids])
     assert [(flags["ngram_lm_weight"], flags["token_bonus"], flags["nbest"]) for flags in FakeEvaluation.decodings] == [
         (0.0, 0.0, 3),
         (0.3, 0.0, 3),
@@ -83,6 +95,12 @@ def test_one_decoding_serves_every_bonus(
     output = capsys.readouterr().out
     assert "brevity" in output
     assert "7.00 with ngram_lm_weight 0.0, token_bonus 4, length_bonus_form linear" in output
+    begun = [line for line in output.splitlines() if line.startswith("ngram_lm_weight")]
+    assert [line.split(",")[0] for line in begun[:2]] == ["ngram_lm_weight 0.0", "ngram_lm_weight 0.3"], (
+        "several processes begin with different decodings"
+    )
+    tune.main([str(tmp_path), grids[0], "token_bonus=2,3", "--no-plot"])
+    assert len(FakeEvaluation.decodings) == 2, "a later search reads the lists of the first"
 
 
 @pytest.mark.parametrize(
