@@ -130,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         **objective.about,
     }
     report.save(path.with_suffix(".json"), measured, winner, about)
-    print(report.table(measured, winner))
+    print(report.table(measured, winner, options.metric))
     if not options.no_plot:
         title = f"{objective.name}, {options.split}"
         plot = partial(figure.plot, measured, winner, options.metric, title, path.with_suffix(".svg"))

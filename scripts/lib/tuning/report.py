@@ -20,6 +20,7 @@ KEPT = (
 )  # fmt: skip
 """What is remembered of a combination's row, where the row has it."""
 _COLUMNS = (*METRICS, "brevity_penalty", "length_ratio", "repeated_tokens", "skip_target")
+_SHOWN = ("bleu", "chrf", "tokenized_bleu", "brevity_penalty", "skip_target")  # what a terminal has room for
 
 
 def save(path: Path, measured: Sequence[tuple[Settings, Row]], winner: Winner, about: dict[str, Any]) -> None:
@@ -40,9 +41,10 @@ def save(path: Path, measured: Sequence[tuple[Settings, Row]], winner: Winner, a
             handle.write("\t".join(_cell(point.get(name)) for name in columns) + "\n")
 
 
-def table(measured: Sequence[tuple[Settings, Row]], winner: Winner) -> str:
+def table(measured: Sequence[tuple[Settings, Row]], winner: Winner, metric: str) -> str:
     """For people: ``*`` is what was chosen, ``=`` has the same score."""
-    shown = [name for name in _COLUMNS if any(row.get(name) is not None for _, row in measured)]
+    names = [name for name in _COLUMNS if name in _SHOWN or name == metric]
+    shown = [name for name in names if any(row.get(name) is not None for _, row in measured)]
     body = [
         [*map(str, settings.values()), *(_rounded(name, row.get(name)) for name in shown), _mark(settings, winner)]
         for settings, row in measured
