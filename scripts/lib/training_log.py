@@ -147,6 +147,15 @@ def read_last(path: Path, prefix: str) -> dict[str, float]:
     return found
 
 
+def last_validation(path: Path, name: str) -> float | None:
+    """A figure of the last validation of a training, such as ``skip_target``; None where its log has none."""
+    found = None
+    for stage, values in _read_lines(path) if path.is_file() else ():
+        if stage == "valid":
+            found = values.get(f"valid_{name}", found)
+    return None if found is None else float(found)
+
+
 def _read_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each line of figures: its stage (``train_inner``, ``train`` or ``valid``) and the figures."""
     try:
@@ -157,14 +166,6 @@ def _read_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         match = _LINE.search(line)
         if match:
             yield match[1], json.loads(match[2])
-def last_validation(path: Path, name: str) -> float | None:
-    """A figure of the last validation of a training, such as ``skip_target``; None where its log has none."""
-    found = None
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
-        match = _LINE.search(line)
-        if match and match[1] == "valid":
-            found = json.loads(match[2]).get(f"valid_{name}", found)
-    return None if found is None else float(found)
 
 
 def explain_failure(lines: list[str], status: int, log_file: Path) -> str:
