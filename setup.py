@@ -21,6 +21,7 @@ OURS = [
     "omegaconf>=2.3,<2.4",
     "optuna>=5",
     "pyyaml",
+    "regex",
     "sacrebleu>=2.0",
     "sacremoses",
     "scikit-learn",
@@ -33,7 +34,7 @@ OURS = [
 ]
 # What `import fairseq` needs beside these. It is installed without its dependencies (scripts/setup_env.sh says why):
 # of those that it declares, cffi, cython and torchaudio are never imported for translation.
-FOR_FAIRSEQ = ["bitarray", "regex"]
+FOR_FAIRSEQ = ["bitarray"]
 
 
 # The kernels behind the alignments' C++ backend: plain C++17 without torch's headers, so that they build in seconds and
@@ -99,6 +100,7 @@ setup(
         "lm": ["flashlight-text"],  # beam search for CTC, and KenLM's querying code
         "plots": ["matplotlib"],
         "slurm": ["submitit"],  # scripts/submit.py
+        "zh": ["rjieba"],  # Chinese words: jieba's dictionary and algorithm in a maintained package
         # triton: its interpreter and its compiler test the CUDA kernels where there is no GPU
         "dev": ["hypothesis", "mypy", "pytest", "pytest-timeout", "pytest-xdist", "ruff", "triton"],
     },

@@ -2,6 +2,7 @@
 """Prepare parallel text for training: normalise, tokenise, split into subwords, binarise.
 
     scripts/prepare.py multi30k_en_de
+    scripts/prepare.py wmt14_en_de --dry-run
     scripts/prepare.py --name mydata --source-lang en --target-lang de \\
         --train a.en a.de --valid b.en b.de --test c.en c.de --test-references c.de.second
 
@@ -27,14 +28,16 @@ from tabulate import tabulate
 from scripts.lib.cli import run_main, shell
 from scripts.lib.downloads import Download, fetch
 from scripts.lib.generation import displayed_path
+from scripts.lib.noisy_pairs import DEFAULTS as NOISE_LIMITS
 from scripts.lib.preparation.job import Job
 from scripts.lib.preparation.make import make
 from scripts.lib.preparation.plan import plan, shown_command, store
 from scripts.lib.preparation.request import resolve
+from scripts.lib.preparation.sizes import describe
 from scripts.lib.recipes import RECIPES
 from scripts.lib.stages import Stage
 from scripts.lib.subwords import SUBWORDS
-from scripts.lib.text import TOKENIZERS
+from scripts.lib.text import ROMANIAN_KINDS, TOKENIZERS
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,6 +55,13 @@ def parser() -> argparse.ArgumentParser:
         "--workers", type=_at_least_1, default=_processors(), help="processes (default: all cores)"
     )
     main_parser.add_argument("--dry-run", action="store_true", help="print every step, and do nothing")
+
+    main_parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="refuse archives that are not the published ones, and sizes that are not those that the papers state "
+        "(default: say so and go on)",
+    )
 
     own = main_parser.add_argument_group("files of your own")
     own.add_argument("--name", help="name of the data set")
@@ -78,6 +88,12 @@ def parser() -> argparse.ArgumentParser:
         "sacremoses knows, none for others: such text has to be split into words already)",
     )
     _switch(text, "--normalise-punctuation", "Moses's punctuation normalisation, before its tokeniser (default: yes)")
+    _switch(text, "--lowercase", "everything in lower case, after tokenising (default: no)")
+    text.add_argument(
+        "--romanian",
+        choices=ROMANIAN_KINDS,
+        help="ș and ț with a comma for those with a cedilla, or plain letters for all with diacritics (default: as-is)",
+    )
     text.add_argument(
         "--replace-invalid-utf8", action="store_true", default=None, help="go on where a line is not UTF-8"
     )
@@ -108,6 +124,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="longest side of a training or validation pair (default: 175)",
     )
+    _switch(cleaning, "--count-words", "lengths of sides are numbers of words, not of subwords (default: no)")
     cleaning.add_argument("--max-ratio", type=_ratio, metavar="X", help="longer side / shorter side (default: any)")
     cleaning.add_argument(
         "--drop-duplicates",
@@ -117,6 +134,14 @@ def parser() -> argparse.ArgumentParser:
     )
     cleaning.add_argument(
         "--max-test-tokens", type=_at_least_1, metavar="N", help="refuse a test set with a longer side (default: 1000)"
+    )
+    limits = ", ".join(f"{rule}={limit:g}" for rule, limit in NOISE_LIMITS.items())
+    cleaning.add_argument(
+        "--filter-noise",
+        nargs="*",
+        metavar="RULE=LIMIT",
+        help="leave out training pairs that break a rule, before anything is learnt from them; alone with the limits "
+        f"{limits}; RULE=off leaves a rule out, off alone all of a recipe's",
     )
     return main_parser
 
@@ -146,10 +171,15 @@ def _processors() -> int:
 def print_steps(job: Job, stages: Sequence[Stage], missing: Mapping[Path, Download]) -> None:
     """What would be done, for ``--dry-run``."""
     for path, download in missing.items():
-        print(f"fetch {' '.join(download.urls)} to {displayed_path(path)}")
+        known = [f"{download.size / 1e6:,.1f} MB" if download.size else "size not published"]
+        known.append(download.checksum or "no published checksum: held to its first download")
+        known += [f"or from {mirror}" for mirror in download.mirrors]
+        print(f"fetch {' '.join(download.urls)} to {displayed_path(path)} ({', '.join(known)})")
     done = store(job)
     for stage in stages:
         print(f"{stage.describe}{' (done already)' if done.is_done(stage) else ''}")
+    for size in job.sizes:
+        print(describe(size))
     print(shell(shown_command(job)))
 
 
@@ -171,8 +201,24 @@ def print_summary(record: Mapping[str, Any], output: Path) -> None:
             print(f"{split}: {number} dropped, {reason} (lines {first}{', …' if number > 5 else ''})")
         for reason, number in count["changed"].items():
             print(f"{split}: {number} lines, {reason}")
+        _print_assembled(split, count.get("assembled"))
+    for size in record["sizes"]:
+        print(f"note: {size['off']}." if size["off"] else f"{size['split']}: as {size['stated_by']} states")
     sizes = " and ".join(f"{size} ({language})" for language, size in record["dictionary"].items())
     print(f"dictionary entries: {sizes}\nwritten: {output}\nnext: scripts/train.py data={output} method=teacher")
+
+
+def _print_assembled(split: str, assembled: Mapping[str, Any] | None) -> None:
+    """What a split was put together from."""
+    if assembled is None:
+        return
+    for text, pairs in assembled["texts"].items():
+        print(f"{split}: {pairs} pairs of {text}")
+    for reason, number in assembled["changed"].items():
+        print(f"{split}: {number} lines, {reason}")
+    if assembled["noise"]:
+        listed = ", ".join(f"{rule} {number}" for rule, number in assembled["noise"].items())
+        print(f"{split}: {sum(assembled['noise'].values())} of {assembled['read']} pairs were noise ({listed})")
 
 
 def main(command_line: Sequence[str] | None = None) -> None:

@@ -13,7 +13,7 @@ _SHOWN_LINES = 5
 
 @dataclass(frozen=True)
 class Limits:
-    """What a pair has to keep to; lengths are counted in subwords."""
+    """What a pair has to keep to; lengths are counted in subwords, or in words where it is said so."""
 
     max_tokens: int
     """Longest side."""
@@ -33,9 +33,10 @@ class PairFilter:
         self.dropped: Counter[str] = Counter()
         self._first: defaultdict[str, list[int]] = defaultdict(list)
 
-    def keep(self, number: int, pair: Sequence[str], subwords: Sequence[str]) -> bool:
-        """Whether to keep line ``number`` (from 1), given both sides as text and as subwords joined by spaces."""
-        reason = self._reason(pair, [len(side.split()) for side in subwords])
+    def keep(self, number: int, pair: Sequence[str], units: Sequence[str]) -> bool:
+        """Whether to keep line ``number`` (from 1), given both sides as text and as units (subwords or words) joined by
+        spaces."""
+        reason = self._reason(pair, [len(side.split()) for side in units])
         if reason is None:
             self.kept += 1
             return True

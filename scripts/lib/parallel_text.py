@@ -34,7 +34,7 @@ class SplitFiles:
 
 
 @contextmanager
-def _open_text(path: Path) -> Iterator[IO[bytes]]:
+def open_text(path: Path) -> Iterator[IO[bytes]]:
     """Open a gzipped (told by its first bytes) or plain file; iterating over it splits at ``\\n`` alone."""
     try:
         with open(path, "rb") as plain:
@@ -59,7 +59,7 @@ def count_lines(path: Path) -> int:
         UserError: there is no such file, or it is cut off or damaged.
     """
     count, last = 0, b"\n"
-    with _open_text(path) as handle:
+    with open_text(path) as handle:
         while block := handle.read(_BLOCK):
             count += block.count(b"\n")
             last = block
@@ -94,7 +94,7 @@ def read_lines(path: Path, *, replace_invalid: bool, changes: Counter[str]) -> I
     Raises:
         UserError: a line is not UTF-8, and ``replace_invalid`` is off.
     """
-    with _open_text(path) as handle:
+    with open_text(path) as handle:
         for number, raw in enumerate(handle, start=1):
             if number == 1:
                 raw = raw.removeprefix(codecs.BOM_UTF8)

@@ -58,7 +58,7 @@ class PreparedData:
     def has_words(self) -> bool:
         """Whether the prepared tokens of the target language are words: not characters, nor text that only
         sentencepiece split."""
-        return self.tokenizer == "moses" or (self.tokenizer == "none" and self.subword != "sentencepiece")
+        return self.tokenizer in ("moses", "jieba") or (self.tokenizer == "none" and self.subword != "sentencepiece")
 
     def words(self, lines: Iterable[str]) -> list[str]:
         """Subwords → the prepared tokens."""

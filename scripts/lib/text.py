@@ -17,9 +17,17 @@ from sacremoses.corpus import NonbreakingPrefixes
 
 from nat_plugin.errors import UserError
 
-TokenizerKind = Literal["moses", "char", "none"]
+TokenizerKind = Literal["moses", "jieba", "char", "none"]
 SubwordKind = Literal["bpe", "sentencepiece", "none"]
+RomanianKind = Literal["as-is", "comma", "plain"]
 TOKENIZERS: tuple[TokenizerKind, ...] = get_args(TokenizerKind)
+
+ROMANIAN_KINDS: tuple[RomanianKind, ...] = get_args(RomanianKind)
+
+ROMANIAN = "ro"
+# Keyboards had no ș and ț with a comma for long, and text has them with a cedilla.
+_COMMA = str.maketrans("ŞşŢţ", "ȘșȚț")
+_PLAIN = str.maketrans("ŞşŢţȘșȚțĂăÂâÎî", "SsTtSsTtAaAaIi")
 
 # Written without spaces between words: what a token is has to be said.
 UNSPACED_LANGUAGES = frozenset({"ja", "km", "lo", "my", "th", "yue", "zh"})
@@ -35,6 +43,9 @@ _RESERVED_BY_SUBWORD: dict[SubwordKind, re.Pattern[str]] = {
     "sentencepiece": re.compile(f"{_RESERVED}|{_SPACE}"),
     "none": re.compile(_RESERVED),
 }
+# Where Chinese text has a space between words: between two that are written in Latin letters or digits.
+_GAP = "\0"
+_WORD_GAP = re.compile(rf"(?<=[0-9A-Za-z\u00C0-\u024F]){_GAP}(?=[0-9A-Za-z\u00C0-\u024F])")
 _PROTECTED = re.compile(r"&#(60|64|109|9601);")
 
 
@@ -78,19 +89,29 @@ def default_tokenizer(language: str, subword: SubwordKind) -> TokenizerKind:
             return "none"
         raise UserError(
             f"'{language}' is written without spaces: say --tokenizer {language}=none for text that is already split "
-            f"into words, {language}=char to split it into characters, or use --subword sentencepiece."
+            f"into words, {language}=char to split it into characters, {language}=jieba for Chinese words, or use "
+            "--subword sentencepiece."
         )
     return "moses" if language in moses_languages() else "none"
 
 
 class Normaliser:
-    """Raw line → the same line in Unicode NFC, without line separators, and with Moses's punctuation if wanted."""
+    """Raw line → the same line in Unicode NFC, without line separators, and with Moses's punctuation if wanted.
 
-    def __init__(self, language: str, *, punctuation: bool) -> None:
+    Args:
+        romanian: of Romanian text alone: ``comma`` writes ș and ț with a comma below wherever they have a cedilla,
+            ``plain`` leaves out all diacritics, as Sennrich et al. 2016 do for Romanian sources.
+    """
+
+    def __init__(self, language: str, *, punctuation: bool, romanian: RomanianKind = "as-is") -> None:
         self._punctuation = MosesPunctNormalizer(language).normalize if punctuation else None
+        tables = {"comma": _COMMA, "plain": _PLAIN}
+        self._letters = tables.get(romanian) if language == ROMANIAN else None
 
     def __call__(self, line: str) -> str:
         line = unicodedata.normalize("NFC", join_line_breaks(line))
+        if self._letters:
+            line = line.translate(self._letters)
         return self._punctuation(line) if self._punctuation else line
 
 
@@ -98,22 +119,44 @@ class Tokenizer:
     """Normalised line → tokens joined by single spaces; the empty string if there are none.
 
     Args:
-        kind: ``moses`` (sacremoses with XML escapes), ``char`` (every character a token, a space becomes ``▁``) or
-            ``none`` (the line is split already).
+        kind: ``moses`` (sacremoses with XML escapes), ``jieba`` (Chinese words), ``char`` (every character a token, a
+            space becomes ``▁``) or ``none`` (the line is split already).
         subword: what will be applied to the tokens, because that decides which characters are reserved.
+        lowercase: after splitting, for which capitals matter.
+
+    Raises:
+        UserError: ``jieba`` is not installed.
     """
 
-    def __init__(self, language: str, kind: TokenizerKind, subword: SubwordKind) -> None:
+    def __init__(self, language: str, kind: TokenizerKind, subword: SubwordKind, *, lowercase: bool = False) -> None:
         self._kind = kind
         self._subword = subword
+        self._lowercase = lowercase
         self._moses = MosesTokenizer(language) if kind == "moses" else None
+        self._jieba = _jieba_cut() if kind == "jieba" else None
 
     def __call__(self, line: str) -> str:
         if self._kind == "char":
+            line = line.lower() if self._lowercase else line
             return " ".join(_SPACE.join(line.split()))
         if self._moses:
             line = self._moses.tokenize(line, return_str=True)
+        elif self._jieba:
+            line = " ".join(self._jieba(line))
+        if self._lowercase:
+            line = line.lower()
         return protect(" ".join(line.split()), self._subword)
+
+
+def _jieba_cut() -> Callable[[str], list[str]]:
+    try:
+        from rjieba import cut  # an extra, of use for Chinese alone
+    except ImportError as error:
+        raise UserError(
+            "--tokenizer jieba needs the package rjieba: pip install 'nat_plugin[zh]', or choose char."
+        ) from error
+    words: Callable[[str], list[str]] = cut
+    return words
 
 
 class Detokenizer:
@@ -128,6 +171,8 @@ class Detokenizer:
         if self._kind == "char":
             return "".join(tokens).replace(_SPACE, " ").strip()
         tokens = [unprotect(token) for token in tokens]
+        if self._kind == "jieba":
+            return _WORD_GAP.sub(" ", "".join(f"{token}{_GAP}" for token in tokens)).replace(_GAP, "")
         return self._moses.detokenize(tokens) if self._moses else " ".join(tokens)
 
 

@@ -30,6 +30,9 @@ def target_subwords(data: PreparedData, lines: Iterable[str]) -> list[str]:
     model = data.folder / subwords.model_name(data.subword, None if joint else language)
     if data.subword != "none" and not model.is_file():
         raise UserError(f"there is no {model}, which splits words into subwords: prepare the data again.")
-    normalise = Normaliser(language, punctuation=punctuation)
-    tokenise, segment = Tokenizer(language, kind, data.subword), subwords.load(data.subword, model)
+    # Folders that were made before these options were there have neither.
+    lowercase, romanian = options.get("lowercase", False), options.get("romanian", "as-is")
+    normalise = Normaliser(language, punctuation=punctuation, romanian=romanian)
+    tokenise = Tokenizer(language, kind, data.subword, lowercase=lowercase)
+    segment = subwords.load(data.subword, model)
     return [segment(tokenise(normalise(line))) for line in lines]

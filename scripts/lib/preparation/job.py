@@ -5,15 +5,19 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from scripts.lib.corpora.model import StatedSize
 from scripts.lib.parallel_text import SplitFiles
-from scripts.lib.text import SubwordKind, TokenizerKind
+from scripts.lib.text import RomanianKind, SubwordKind, TokenizerKind
+
+if TYPE_CHECKING:
+    from scripts.lib.preparation.assemble import Assembly
 
 STAGES = ".stages"  # in the data folder: what each stage was made from, and the text before cleaning
 CHUNK = 500  # lines that a worker gets at a time
@@ -40,6 +44,9 @@ class Options:
     max_ratio: float | None
     drop_duplicates: bool
     replace_invalid_utf8: bool
+    lowercase: bool
+    romanian: RomanianKind
+    count_words: bool
 
 
 @dataclass(frozen=True)
@@ -50,10 +57,20 @@ class Job:
     files: Mapping[str, SplitFiles]
     """``train``, ``valid`` and perhaps ``test``."""
     digests: Mapping[Path, str]
-    """sha256 of every file."""
+    """File of :attr:`files` → what its content is known by: its sha256, or the key of the stage that makes it."""
+    inputs: Mapping[Path, str]
+    """sha256 of every file that was given or fetched."""
     output: Path
     options: Options
     workers: int
+    assemblies: Mapping[str, Assembly] = field(default_factory=dict)
+    """Split → what it is put together from, for those that have to be."""
+    assembly_keys: Mapping[str, str] = field(default_factory=dict)
+    """Split → key of the stage that puts it together."""
+    sizes: tuple[StatedSize, ...] = ()
+    """What the result is held to."""
+    strict: bool = False
+    """Whether other files than the published ones, and other sizes than the stated ones, are refused."""
 
 
 def library_versions(*names: str) -> dict[str, str]:
@@ -77,7 +94,8 @@ def worker_count(job: Job, lines: int) -> int:
     return max(1, min(job.workers, lines // _WORTH_A_WORKER))
 
 
-def progress_bar(description: str, lines: int) -> tqdm[Any]:
+def progress_bar(description: str, lines: int | None) -> tqdm[Any]:
+    """``lines`` is None where they are not known beforehand."""
     return tqdm(total=lines, desc=description, unit=" lines", disable=None)
 
 

@@ -12,10 +12,11 @@ from scripts.lib.cli import shell
 from scripts.lib.generation import displayed_path
 from scripts.lib.preparation.job import STAGES, Job, library_versions
 from scripts.lib.preparation.plan import shown_command, store
+from scripts.lib.preparation.sizes import compare
 from scripts.lib.stages import Stage, exclusive
 
 RECORD = "prepare.json"
-_VERSIONS = ("sacremoses", "subword-nmt", "sentencepiece", "fairseq", "fairseq-fixed", "torch", "numpy")
+_VERSIONS = ("sacremoses", "rjieba", "subword-nmt", "sentencepiece", "fairseq", "fairseq-fixed", "torch", "numpy")
 
 
 def make(job: Job, stages: Sequence[Stage], command: str) -> dict[str, Any]:
@@ -44,6 +45,9 @@ def make(job: Job, stages: Sequence[Stage], command: str) -> dict[str, Any]:
                 print(shell(shown_command(job)), flush=True)
             done.run(stage)
         written = _record(job, stages, command)
+        off = [row["off"] for row in written["sizes"] if row["off"]]
+        if off and job.strict:
+            raise UserError(f"{off[0]}: check the files and the options, or leave --strict out.")
         if not record.is_file():
             write_json(record, written)
     return written
@@ -59,6 +63,7 @@ def refuse_foreign(output: Path) -> None:
 
 def _record(job: Job, stages: Sequence[Stage], command: str) -> dict[str, Any]:
     options = job.options
+    counts = _counts(job, stages)
     return {
         "source_lang": job.languages[0],
         "target_lang": job.languages[1],
@@ -79,20 +84,28 @@ def _record(job: Job, stages: Sequence[Stage], command: str) -> dict[str, Any]:
             "max_ratio": options.max_ratio,
             "drop_duplicates": options.drop_duplicates,
             "replace_invalid_utf8": options.replace_invalid_utf8,
+            "lowercase": options.lowercase,
+            "romanian": options.romanian,
+            "count_words": options.count_words,
+            "filter_noise": next((a.limits for a in job.assemblies.values() if a.limits), None),
         },
-        "counts": _counts(job, stages),
+        "counts": counts,
+        "sizes": compare(job.sizes, counts),
         "dictionary": _dictionary_sizes(job, stages),
-        "sha256": {displayed_path(path): digest for path, digest in job.digests.items()},
+        "sha256": {displayed_path(path): digest for path, digest in job.inputs.items()},
     }
 
 
 def _counts(job: Job, stages: Sequence[Stage]) -> dict[str, dict[str, Any]]:
     """What a finished job's stages counted, by split."""
     results = {stage.name: store(job).result(stage) for stage in stages}
-    return {
+    counts = {
         split: {**results[f"segment-{split}"], **results[f"tokenise-{split}"], **results["binarise"]["splits"][split]}
         for split in job.files
     }
+    for split in job.assemblies:
+        counts[split]["assembled"] = results[f"assemble-{split}"]
+    return counts
 
 
 def _dictionary_sizes(job: Job, stages: Sequence[Stage]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The stages that make a data folder: tokenise, learn subwords, segment and clean, binarise."""
+"""The stages that make a data folder: put together, tokenise, learn subwords, segment and clean, binarise."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from nat_plugin.errors import UserError
 from nat_plugin.symbols import SPECIAL_SYMBOLS
 from scripts.lib.binarise import dictionary_size, preprocess, preprocess_command, read_binarised
+from scripts.lib.preparation.assemble import assemble_stage
 from scripts.lib.preparation.job import STAGES, Job, library_versions
 from scripts.lib.preparation.segment import learn_stage, segment_stage
 from scripts.lib.preparation.tokenise import tokenise_stage
@@ -18,10 +19,17 @@ from scripts.lib.stages import Stage, StageStore, fingerprint
 
 def plan(job: Job) -> list[Stage]:
     """The stages that make ``job``'s folder, in order; each one's key holds the keys of those before it."""
+    assemble = [assemble_stage(job, split) for split in job.assemblies]
     tokenise = {split: tokenise_stage(job, split) for split in job.files}
     learn = learn_stage(job, tokenise["train"])
     segment = {split: segment_stage(job, split, stage, learn) for split, stage in tokenise.items()}
-    return [*tokenise.values(), *([learn] if learn else []), *segment.values(), _binarise_stage(job, segment)]
+    return [
+        *assemble,
+        *tokenise.values(),
+        *([learn] if learn else []),
+        *segment.values(),
+        _binarise_stage(job, segment),
+    ]
 
 
 def store(job: Job) -> StageStore:

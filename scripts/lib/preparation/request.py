@@ -10,9 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from nat_plugin.errors import UserError
+from scripts.lib.corpora.model import Collection, Recipe
 from scripts.lib.downloads import Download
 from scripts.lib.generation import displayed_path
+from scripts.lib.noisy_pairs import parse_limits
 from scripts.lib.parallel_text import SplitFiles, sha256
+from scripts.lib.preparation.assemble import (
+    Assembly,
+    assembled_files,
+    assembly_key,
+    collection_assemblies,
+    filtered_files,
+)
 from scripts.lib.preparation.job import Job, Options
 from scripts.lib.recipes import RECIPES, ROOT, default_raw_folder, find_recipe, recipe_files
 from scripts.lib.text import TOKENIZERS, TokenizerKind, default_tokenizer
@@ -32,9 +41,13 @@ DEFAULTS: Mapping[str, Any] = {
     "max_ratio": None,
     "drop_duplicates": False,
     "replace_invalid_utf8": False,
+    "lowercase": False,
+    "romanian": "as-is",
+    "count_words": False,
+    "filter_noise": None,
 }
 _OWN_FILES = ("name", "source_lang", "target_lang", "train", "valid", "test", "test_references")
-_VERSIONS = ("sacremoses", "subword-nmt", "sentencepiece", "fairseq", "fairseq-fixed", "torch", "numpy")
+_NOT_FETCHED = "not fetched yet"
 
 
 def resolve(arguments: argparse.Namespace) -> tuple[Job, dict[Path, Download]]:
@@ -44,32 +57,70 @@ def resolve(arguments: argparse.Namespace) -> tuple[Job, dict[Path, Download]]:
         UserError: arguments that do not go together, an unknown recipe, or a file that is missing.
     """
     given = {name: value for name, value in vars(arguments).items() if value is not None}
-    missing: dict[Path, Download] = {}
     if arguments.recipe:
         if own := [name for name in _OWN_FILES if name in given]:
             raise UserError(f"{_flag(own[0])} does not go with the recipe '{arguments.recipe}': give one or the other.")
         recipe = find_recipe(arguments.recipe)
-        folder = arguments.raw or default_raw_folder(recipe.corpus)
-        files, missing = recipe_files(recipe, folder)
-        if arguments.raw and missing:
-            names = ", ".join(path.name for path in missing)
-            raise UserError(f"--raw {folder} lacks {names}: name the folder that holds them, or leave --raw out.")
-        languages, name, preset = (recipe.source_lang, recipe.target_lang), arguments.recipe, recipe.options
+        languages, name, sizes = (recipe.source_lang, recipe.target_lang), arguments.recipe, recipe.sizes
+        values = {**DEFAULTS, **recipe.options, **given}
+        limits = _noise_limits(values)
+        files, assemblies, missing = _recipe_text(arguments, recipe, languages, limits)
     else:
         languages, files = _own_files(arguments, given)
-        name, preset = arguments.name, {}
-    digests = {
-        path: "not fetched yet" if path in missing else sha256(path) for split in files.values() for path in split.all
+        name, sizes, missing = arguments.name, (), {}
+        values = {**DEFAULTS, **given}
+        limits = _noise_limits(values)
+        assemblies = {"train": filtered_files(files["train"], languages, limits)} if limits else {}
+    options = _options(values, given, languages)
+    output = Path(displayed_path(arguments.output or ROOT / "data-bin" / name))
+    given_files = [path for split, side in files.items() if split not in assemblies for path in side.all]
+    given_files += [path for assembly in assemblies.values() for path in assembly.paths]
+    inputs = {path: _NOT_FETCHED if path in missing else sha256(path) for path in dict.fromkeys(given_files)}
+    keys = {
+        split: assembly_key(assembly, languages, inputs, options.replace_invalid_utf8)
+        for split, assembly in assemblies.items()
     }
+    files |= {split: assembled_files(split, assembly, languages, output) for split, assembly in assemblies.items()}
+    made = {path: f"{keys[split]} {path.name}" for split in assemblies for path in files[split].all}
     job = Job(
         languages=languages,
         files=files,
-        digests=digests,
-        output=Path(displayed_path(arguments.output or ROOT / "data-bin" / name)),
-        options=_options({**DEFAULTS, **preset, **given}, given, languages),
+        digests={**inputs, **made},
+        inputs=inputs,
+        output=output,
+        options=options,
         workers=arguments.workers,
+        assemblies=assemblies,
+        assembly_keys=keys,
+        sizes=sizes,
+        strict=arguments.strict,
     )
     return job, missing
+
+
+def _recipe_text(
+    arguments: argparse.Namespace, recipe: Recipe, languages: tuple[str, str], limits: Mapping[str, float] | None
+) -> tuple[dict[str, SplitFiles], dict[str, Assembly], dict[Path, Download]]:
+    """Plain files by split, what the other splits are put together from, and what has to be fetched before."""
+    corpus = recipe.corpus
+    folder = arguments.raw or default_raw_folder(corpus)
+    files: dict[str, SplitFiles] = {}
+    if isinstance(corpus, Collection):
+        assemblies = collection_assemblies(corpus, folder, limits)
+        missing = {
+            folder / name: download for name, download in corpus.needed().items() if not (folder / name).is_file()
+        }
+    else:
+        files, missing = recipe_files(corpus, languages, folder)
+        assemblies = {"train": filtered_files(files["train"], languages, limits)} if limits else {}
+    if arguments.raw and missing:
+        names = ", ".join(path.name for path in missing)
+        raise UserError(f"--raw {folder} lacks {names}: name the folder that holds them, or leave --raw out.")
+    return files, assemblies, missing
+
+
+def _noise_limits(values: Mapping[str, Any]) -> dict[str, float] | None:
+    return None if values["filter_noise"] is None else parse_limits(values["filter_noise"]) or None
 
 
 def _own_files(
@@ -124,6 +175,9 @@ def _options(values: Mapping[str, Any], given: Mapping[str, Any], languages: tup
         max_ratio=values["max_ratio"],
         drop_duplicates=values["drop_duplicates"],
         replace_invalid_utf8=values["replace_invalid_utf8"],
+        lowercase=values["lowercase"],
+        romanian=values["romanian"],
+        count_words=values["count_words"],
     )
 
 

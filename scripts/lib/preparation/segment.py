@@ -68,8 +68,16 @@ def _models(job: Job) -> dict[tuple[str, ...], str]:
 
 def segment_stage(job: Job, split: str, tokenise: Stage, learn: Stage | None) -> Stage:
     limits = _limits(job.options, split)
-    key = fingerprint({"text": tokenise.key, "model": learn.key if learn else None, "limits": asdict(limits)})
-    describe = f"split {split} into subwords ({job.options.subword}), at most {limits.max_tokens} a sentence"
+    parts = {"text": tokenise.key, "model": learn.key if learn else None, "limits": asdict(limits)}
+    counted = "subwords"
+    if job.options.count_words and split != "test":
+        parts["counted"] = counted = "words"
+    key = fingerprint(parts)
+    describe = f"split {split} into subwords ({job.options.subword}), at most {limits.max_tokens} {counted} a sentence"
+    if limits.max_ratio is not None:
+        describe += f", ratio at most {limits.max_ratio:g}"
+    if limits.drop_duplicates:
+        describe += ", no duplicates"
     return Stage(f"segment-{split}", describe, key, job.output, partial(_segment, job, split))
 
 
@@ -84,6 +92,8 @@ def _segment(job: Job, split: str, folder: Path) -> dict[str, Any]:
     names = side_names(split, job.languages, files)
     text = [job.output / STAGES / f"{kind}.{name}" for kind in ("raw", "tok") for name in names]
     pairs = PairFilter(_limits(job.options, split))
+    words = slice(len(names), len(names) + 2)  # raw, then tokenised, then the subwords of source and target
+    counted = words if job.options.count_words and split != "test" else slice(-2, None)
     tokens = [0, 0]
     lines = count_lines(text[0])
     with ExitStack() as stack:
@@ -96,7 +106,7 @@ def _segment(job: Job, split: str, folder: Path) -> dict[str, Any]:
         for chunk in map_in_order(partial(_ChunkSegmenter, job), read_chunks(readers), worker_count(job, lines)):
             kept = []
             for number, row in zip(numbers, zip(*chunk, strict=True), strict=False):
-                if pairs.keep(number, row[:2], row[-2:]):
+                if pairs.keep(number, row[:2], row[counted]):
                     kept.append(row)
                     for side, line in enumerate(row[-2:]):
                         tokens[side] += line.count(" ") + 1

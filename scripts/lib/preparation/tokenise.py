@@ -29,7 +29,7 @@ from scripts.lib.preparation.job import (
     write,
 )
 from scripts.lib.stages import Stage, fingerprint
-from scripts.lib.text import Normaliser, Tokenizer, has_reserved
+from scripts.lib.text import ROMANIAN, Normaliser, Tokenizer, has_reserved
 from scripts.lib.workers import map_in_order
 
 
@@ -44,11 +44,27 @@ def tokenise_stage(job: Job, split: str) -> Stage:
             "subword": options.subword,
             "replace_invalid_utf8": options.replace_invalid_utf8,
             "versions": library_versions("sacremoses"),
+            **_further_options(options, job.languages),
         }
     )
     kinds = ", ".join(f"{language} {options.tokenizer[language]}" for language in job.languages)
+    kinds += ", lower case" if options.lowercase else ""
+    if ROMANIAN in job.languages and options.romanian != "as-is":
+        kinds += f", Romanian letters {options.romanian}"
     describe = f"normalise and tokenise {split} ({kinds}): " + " ".join(map(str, files.all))
     return Stage(f"tokenise-{split}", describe, key, job.output / STAGES, partial(_tokenise, job, split))
+
+
+def _further_options(options: Options, languages: Languages) -> dict[str, Any]:
+    """Options that few use: left out where they say nothing, so that folders from before they were there still hold."""
+    further: dict[str, Any] = {}
+    if options.lowercase:
+        further["lowercase"] = True
+    if options.romanian != "as-is" and ROMANIAN in languages:
+        further["romanian"] = options.romanian
+    if "jieba" in options.tokenizer.values():
+        further["rjieba"] = library_versions("rjieba")
+    return further
 
 
 def _tokenise(job: Job, split: str, folder: Path) -> dict[str, Any]:
@@ -85,7 +101,10 @@ class _ChunkTokenizer:
             # On text that is split already, Moses's rules would glue tokens together (" :" to ":").
             punctuation = options.normalise_punctuation and kind == "moses"
             self._sides.append(
-                (Normaliser(language, punctuation=punctuation), Tokenizer(language, kind, options.subword))
+                (
+                    Normaliser(language, punctuation=punctuation, romanian=options.romanian),
+                    Tokenizer(language, kind, options.subword, lowercase=options.lowercase),
+                )
             )
 
     def __call__(self, chunk: Chunk) -> tuple[Chunk, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import http.server
+import json
 import os
 import signal
 import sys
@@ -21,11 +22,12 @@ from hypothesis import strategies as st
 from nat_plugin.errors import UserError
 from scripts.lib import subwords
 from scripts.lib.binarise import preprocess
-from scripts.lib.downloads import Download, fetch
+from scripts.lib.downloads import LOCK, Download, difference, fetch
 from scripts.lib.stages import Stage, StageStore
 from scripts.lib.text import (
     Detokenizer,
     Normaliser,
+    RomanianKind,
     SubwordKind,
     Tokenizer,
     default_tokenizer,
@@ -44,6 +46,26 @@ class TestText:
         tokens = Tokenizer("en", "moses", "bpe")('He said: "don\'t [go], A&B!"')
         assert tokens == "He said : &quot; don &apos;t &#91; go &#93; , A &amp; B ! &quot;"
         assert Detokenizer("en", "moses")(tokens) == 'He said: "don\'t [go], A & B!"'
+
+    def test_jieba(self) -> None:
+        pytest.importorskip("rjieba")
+        text = "我们在2017年用Microsoft Word写了3.5页，很快。"
+        tokens = Tokenizer("zh", "jieba", "bpe")(text)
+        assert {"我们", "Microsoft", "Word", "很快"} <= set(tokens.split())
+        assert Detokenizer("zh", "jieba")(tokens) == text
+
+    def test_jieba_is_an_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "rjieba", None)
+        with pytest.raises(UserError, match=r"nat_plugin\[zh\]"):
+            Tokenizer("zh", "jieba", "bpe")
+
+    def test_lower_case(self) -> None:
+        assert Tokenizer("en", "moses", "bpe", lowercase=True)("He met Mr. X & Co today.") == "he met mr. x &amp; co today ."
+
+    @pytest.mark.parametrize(("kind", "expected"), [("as-is", "ţară Şi"), ("comma", "țară Și"), ("plain", "tara Si")])
+    def test_romanian(self, kind: RomanianKind, expected: str) -> None:
+        assert Normaliser("ro", punctuation=False, romanian=kind)("ţară Şi") == expected
+        assert Normaliser("tr", punctuation=False, romanian=kind)("Şi") == "Şi", "Turkish has that letter"
 
     def test_normalisation(self) -> None:
         assert Normaliser("de", punctuation=True)("„Cafe\u0301“ – so\u2028weiter…") == '"Café" - so weiter...'
@@ -283,6 +305,31 @@ class TestDownloads:
         with pytest.raises(UserError, match="is not the file that this recipe was made for"):
             fetch(Download((f"{server}/file",), self.checksum(b"")), tmp_path / "x")
         assert list(tmp_path.iterdir()) == []
+
+    def test_another_size_is_refused(self, server: str, tmp_path: Path) -> None:
+        download = Download((f"{server}/file",), self.checksum(CONTENT), len(CONTENT) + 1)
+        with pytest.raises(UserError, match=f"{len(CONTENT) + 1} bytes expected, {len(CONTENT)} found"):
+            fetch(download, tmp_path / "x")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_mirror(self, server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        mirrors = ("http://127.0.0.1:9/x", f"{server}/file")
+        fetch(Download((f"{server}/nothing",), self.checksum(CONTENT), mirrors=mirrors), tmp_path / "x")
+        assert (tmp_path / "x").read_bytes() == CONTENT
+        assert f"Trying {server}/file." in capsys.readouterr().out
+        with pytest.raises(UserError, match=r"127.0.0.1:9/x cannot be fetched"):
+            fetch(Download((f"{server}/nothing",), None, mirrors=mirrors[:1]), tmp_path / "y")
+
+    def test_without_a_published_checksum(self, server: str, tmp_path: Path) -> None:
+        download = Download((f"{server}/file",))
+        fetch(download, tmp_path / "x")
+        assert json.loads((tmp_path / LOCK).read_text())["x"]["sha256"] == hashlib.sha256(CONTENT).hexdigest()
+        assert difference(download, tmp_path / "x") is None
+        (tmp_path / "x").write_bytes(CONTENT[1:])
+        assert "when it was fetched the first time" in str(difference(download, tmp_path / "x"))
+        (tmp_path / LOCK).write_text("{")
+        with pytest.raises(UserError, match="is damaged"):
+            difference(download, tmp_path / "x")
 
     def test_missing(self, server: str, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"404.*--raw"):
