@@ -203,7 +203,8 @@ def print_summary(record: Mapping[str, Any], output: Path) -> None:
             print(f"{split}: {number} lines, {reason}")
         _print_assembled(split, count.get("assembled"))
     for size in record["sizes"]:
-        print(f"note: {size['off']}." if size["off"] else f"{size['split']}: as {size['stated_by']} states")
+        as_stated = f"{size['split']}: {size['found']:,} pairs are as stated ({size['stated_by']})"
+        print(f"note: {size['off']}." if size["off"] else as_stated)
     sizes = " and ".join(f"{size} ({language})" for language, size in record["dictionary"].items())
     print(f"dictionary entries: {sizes}\nwritten: {output}\nnext: scripts/train.py data={output} method=teacher")
 

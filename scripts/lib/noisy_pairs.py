@@ -25,7 +25,7 @@ DEFAULTS: Mapping[str, float] = MappingProxyType(
         "digits": 0.5,  # largest share of digits among the characters (Bicleaner; 0.7 for Chinese and Japanese there)
         "script": 0.5,  # least share of letters in the language's script, in place of a language classifier
         "copied": 0.6,  # largest share of a side's words that stand on the other side, too; 1 for identical sides
-        "numbers": 0.5,  # largest share of numbers of two and more digits that stand on one side alone
+        "numbers": 0.5,  # largest share of numbers of two and more digits that only one side has, where both have some
         "marks": 3,  # largest difference in the number of sentence-ending marks
         "encoding": 0,  # largest number of signs of text that was decoded wrongly (Bicleaner)
     }
@@ -144,8 +144,9 @@ def _copied(pair: Sequence[str]) -> float:
 
 def _one_sided_numbers(pair: Sequence[str]) -> float:
     source, target = (Counter(_NUMBER.findall(unicodedata.normalize("NFKC", side))) for side in pair)
-    most = max(source.total(), target.total())
-    return 1 - (source & target).total() / most if most else 0.0
+    if not source or not target:  # one side may have them in words, or in Chinese characters
+        return 0.0
+    return 1 - (source & target).total() / max(source.total(), target.total())
 
 
 def _marks(pair: Sequence[str]) -> float:

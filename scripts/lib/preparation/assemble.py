@@ -75,7 +75,7 @@ def collection_assemblies(
 def filtered_files(files: SplitFiles, languages: Languages, limits: Mapping[str, float]) -> Assembly:
     """Plain files of training text whose noise is to be left out."""
     sides = dict(zip(languages, (files.source, files.target), strict=True))
-    return Assembly((Located(Text(files.source.name), sides),), limits=limits)
+    return Assembly((Located(Text(f"{files.source.name} {files.target.name}"), sides),), limits=limits)
 
 
 def assembled_files(split: str, assembly: Assembly, languages: Languages, output: Path) -> SplitFiles:

@@ -28,8 +28,8 @@ def compare(sizes: Sequence[StatedSize], counts: Mapping[str, Mapping[str, Any]]
         found = count["assembled"]["read"] if size.when == "published" else count["kept"]
         far = abs(found - size.pairs) > size.tolerance * size.pairs
         off = (
-            f"{size.split} has {found:,} pairs {_WHEN[size.when]}, but {size.stated_by} states "
-            f"{size.pairs:,}{_within(size)}"
+            f"{size.split} has {found:,} pairs {_WHEN[size.when]}, where {size.pairs:,}{_within(size)} are stated "
+            f"({size.stated_by})"
         )
         rows.append(
             {

@@ -17,6 +17,7 @@ class TestRules:
             GOOD,
             ("それは素晴らしい。", "That is wonderful."),
             ("１２３４人が参加した。", "A total of 1234 people took part."),  # full-width digits
+            ("百人が参加した。", "A total of 100 people took part."),
             ("データをWindowsからコピーします。", "Copies the data from Windows."),
         ],
     )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from scripts.lib.cli import run_main
+from scripts.lib.preparation.job import Job
 from scripts.prepare import main
+from tests.scripts.prepare import miniatures
 from tests.scripts.prepare.toy import (
     REFERENCE_FILES,
     arguments,
@@ -76,3 +79,24 @@ def prepared(dirty_arguments: Callable[[Path], list[str]], tmp_path_factory: pyt
     output = tmp_path_factory.mktemp("out") / "toy"
     main(dirty_arguments(output))
     return output
+
+
+@pytest.fixture(scope="session")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, dict[str, dict[str, list[str]]]]]:
+    """Collection → its folder, and what is in it by split and language."""
+    found = {}
+    for name, make in miniatures.MAKERS.items():
+        folder = tmp_path_factory.mktemp(name)
+        found[name] = folder, make(folder)
+    return found
+
+
+@pytest.fixture
+def without_fairseq(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything but the last stage, which starts fairseq and is the same for all text."""
+
+    def binarise(job: Job, folder: Path) -> dict[str, Any]:
+        ones = dict.fromkeys(job.languages, 1)
+        return {"splits": {split: {"types": ones, "unknown": ones} for split in job.files}, "dictionaries": ones}
+
+    monkeypatch.setattr("scripts.lib.preparation.plan._binarise", binarise)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import pytest
+
+from scripts.lib import recipes
+from scripts.lib.corpora.model import Recipe
 from scripts.lib.preparation.plan import plan, store
 from scripts.lib.preparation.request import resolve
 from scripts.lib.recipes import ROOT
@@ -60,3 +64,15 @@ def until_binarising(given: list[str]) -> Path:
 
 def lines(path: Path) -> list[str]:
     return path.read_bytes().decode().removesuffix("\n").split("\n")
+
+
+def small(name: str, folder: Path, output: Path, *more: str) -> list[str]:
+    """The recipe on small archives, with as few subwords as their text allows."""
+    pieces = name.startswith("wmt20")
+    sizes = ["--vocab-size", "120"] if pieces else ["--bpe-merges", "30"]
+    return [name, "--raw", str(folder), "--output", str(output), "--workers", "1", *sizes, *more]
+
+
+def use(monkeypatch: pytest.MonkeyPatch, name: str, recipe: Recipe) -> None:
+    """Have ``recipe`` under that name."""
+    monkeypatch.setattr("scripts.lib.recipes.RECIPES", {**recipes.RECIPES, name: recipe})
