@@ -224,8 +224,7 @@ install_fairseq() {
 
 install_ourselves() {
     step 4 "nat_plugin (editable), what it needs, and the tools for tests"
-    pip_install --no-build-isolation -e '.[dev,ja,lm,onnx,plots,slurm]'
-    pip_install --no-build-isolation -e '.[dev,ja,lm,onnx,plots,zh]'
+    pip_install --no-build-isolation -e '.[dev,ja,lm,onnx,plots,slurm,zh]'
 }
 
 verify() {
