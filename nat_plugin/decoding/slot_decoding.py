@@ -16,6 +16,19 @@ from nat_plugin.decoding.options import DecodingOptions
 from nat_plugin.decoding.output_symbols import OutputSymbols
 
 
+def canvas_lengths(model: Any, encoder_out: dict[str, Any], options: DecodingOptions) -> Tensor:
+    """Slots of the canvases on which each sentence is decoded, [B, k] int64, the most probable length first.
+
+    Args:
+        encoder_out: of B sentences.
+    """
+    if model.upsamples:
+        upsampled: Tensor = model.upsampled_lengths(encoder_out)
+        return upsampled.unsqueeze(1)
+    predicted = model.candidate_lengths(encoder_out, options.length_candidates)
+    return scaled_lengths(predicted, options.length_multiplier, model.max_slots)
+
+
 def fill_slots(
     model: Any,
     encoder_out: dict[str, Any],
@@ -31,17 +44,12 @@ def fill_slots(
         sampled: from lengths [B·k] and the encoder's output to canvases filled in another way than one pass over masked
             slots or mask-predict.
     """
-    if model.upsamples:
-        lengths = model.upsampled_lengths(encoder_out)
-        count = options.latent_samples
-    else:
-        predicted = model.candidate_lengths(encoder_out, options.length_candidates)
-        sentences, lengths_each = predicted.shape
-        count = options.latent_samples * lengths_each
-        lengths = scaled_lengths(predicted, options.length_multiplier, model.max_slots).flatten()
-        if lengths_each > 1:
-            rows = torch.arange(sentences, device=lengths.device).repeat_interleave(lengths_each)
-            encoder_out = model.encoder.reorder_encoder_out(encoder_out, rows)
+    canvases = canvas_lengths(model, encoder_out, options)
+    sentences, lengths_each = canvases.shape
+    count, lengths = options.latent_samples * lengths_each, canvases.flatten()
+    if lengths_each > 1:
+        rows = torch.arange(sentences, device=lengths.device).repeat_interleave(lengths_each)
+        encoder_out = model.encoder.reorder_encoder_out(encoder_out, rows)
 
     def predict(slots: Tensor) -> tuple[Tensor, Tensor]:
         best: tuple[Tensor, Tensor] = model.fill_slots(slots, lengths, encoder_out, symbols.never_predicted)

@@ -48,7 +48,22 @@ class Bucket:
 
     @property
     def name(self) -> str:
-        return f"{self.shortest}–{self.longest}" if self.longest else f"{self.shortest} and more"
+        return bucket_name(self.shortest, self.longest)
+
+
+def bucket_name(shortest: int, longest: int | None) -> str:
+    """What a bucket of lengths is called; None: no upper limit."""
+    return f"{shortest}–{longest}" if longest else f"{shortest} and more"
+
+
+def check_edges(edges: Sequence[int]) -> None:
+    """Refuse lengths that cannot be where buckets begin.
+
+    Raises:
+        UserError: they do not rise from at least 2.
+    """
+    if any(after <= before for before, after in pairwise([1, *edges])):
+        raise UserError(f"--buckets {' '.join(map(str, edges))}: lengths must rise, the first at least 2.")
 
 
 def paired_bootstrap(
@@ -109,8 +124,7 @@ def by_reference_length(
         UserError: as :func:`paired_bootstrap`, or edges that do not rise from at least 2.
     """
     _check(systems, references)
-    if any(after <= before for before, after in pairwise([1, *edges])):
-        raise UserError(f"--buckets {' '.join(map(str, edges))}: lengths must rise, the first at least 2.")
+    check_edges(edges)
     metric = bleu_metric(tokenizer)
     lengths = [len(metric.tokenizer(line).split()) for line in references[0]]
     buckets = []

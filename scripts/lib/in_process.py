@@ -6,9 +6,10 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
 from scripts.lib.evaluation import Evaluation
-from scripts.lib.latency.translator import Translator, generation_config
+from scripts.lib.latency.translator import Sample, Translator, generation_config
 
 SCORES = ("bleu", "tokenized_bleu", "repetitions_per_sentence", "length_ratio", "empty_outputs")
 """What is kept of :class:`scripts.lib.scoring.Scores`."""
@@ -46,12 +47,27 @@ class SplitTranslator:
     def sentences(self) -> int:
         return len(self.evaluation.sources)
 
+    def batches(self) -> list[Sample]:
+        """Every sentence, in batches as large as allowed.
+
+        Raises:
+            UserError: a sentence is too long for the model.
+        """
+        return self.translator.batches(max(self._max_tokens, self.translator.longest))
+
+    def translations(self, *, show_progress: bool = False) -> list[str]:
+        """Translate every sentence: tokens as the model writes them, in the order of the split."""
+        found: dict[int, str] = {}
+        hidden = None if show_progress else True
+        with tqdm(total=self.sentences, desc=self.evaluation.system, unit=" sentences", disable=hidden) as progress:
+            for sample in self.batches():
+                said = self.translator.translate(sample)
+                for place, tokens in zip(sample["id"].tolist(), said, strict=True):
+                    found[place] = self.translator.words(tokens)
+                progress.update(len(said))
+        return [found[place] for place in range(self.sentences)]
+
     def scores(self) -> dict[str, Any]:
         """Translate every sentence: the figures of :data:`SCORES`."""
-        found: dict[int, str] = {}
-        for sample in self.translator.batches(max(self._max_tokens, self.translator.longest)):
-            said = self.translator.translate(sample)
-            for place, tokens in zip(sample["id"].tolist(), said, strict=True):
-                found[place] = self.translator.words(tokens)
-        _, scores = self.evaluation.score([found[place] for place in range(self.sentences)])
+        _, scores = self.evaluation.score(self.translations())
         return {name: asdict(scores)[name] for name in SCORES}

@@ -1,0 +1,1 @@
+"""How sure a model is of the positions of its tokens."""
