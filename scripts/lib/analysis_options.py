@@ -11,7 +11,7 @@ from scripts.lib.results import Row, read_rows
 
 
 def analysis_parser(
-    doc: str | None, *, split: str, read_to: str, max_tokens: int, written: str
+    doc: str | None, *, split: str, read_to: str, max_tokens: int, written: str, with_plot: bool = True
 ) -> argparse.ArgumentParser:
     """A parser with the options of every analysis.
 
@@ -21,6 +21,7 @@ def analysis_parser(
         read_to: what is done with the split, such as "translate".
         max_tokens: the default of --max-tokens.
         written: what the help of --output says after that, of what is written beside it.
+        with_plot: whether there are plots that --no-plot can do without.
     """
     description, _, epilog = (doc or "").partition("\n\n")
     parser = argparse.ArgumentParser(
@@ -40,7 +41,8 @@ def analysis_parser(
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help=f"a .json to update with a row for each run{written}"
     )
-    parser.add_argument("--no-plot", action="store_true", help="do without plots, and so without matplotlib")
+    if with_plot:
+        parser.add_argument("--no-plot", action="store_true", help="do without plots, and so without matplotlib")
     return parser
 
 

@@ -184,14 +184,22 @@ class Evaluation:
         write_json(self._results / f"{self.stem}.json", [row])
         return row
 
+    def as_words(self, best: Sequence[str]) -> list[str]:
+        """Tokens as the model wrote them → the prepared words."""
+        undone_by_fairseq = self.flags.get("remove_bpe") or self.flags.get("post_process")
+        return list(best) if undone_by_fairseq else self.data.words(best)
+
+    def as_text(self, best: Sequence[str]) -> list[str]:
+        """Tokens as the model wrote them → text as a person writes it."""
+        return self.data.text(self.as_words(best))
+
     def score(self, best: Sequence[str]) -> tuple[list[str], Scores]:
         """The translations as text, and all figures of them.
 
         Args:
             best: tokens as the model wrote them, in the order of the split.
         """
-        undone_by_fairseq = self.flags.get("remove_bpe") or self.flags.get("post_process")
-        words = list(best) if undone_by_fairseq else self.data.words(best)
+        words = self.as_words(best)
         text = self.data.text(words)
         tokenized = TokenizedText(words, self.tokenized_references, are_words=self.data.has_words)
         return text, score(text, self.references, tokenizer=self.tokenizer, tokenized=tokenized)
