@@ -11,7 +11,14 @@ from fairseq.logging import metrics
 from torch import Tensor
 
 from nat_plugin.canvas.masking import length_mask
-from nat_plugin.criterions.common import AlignmentCriterion, AlignmentCriterionConfig, TargetBatch, WordLoss, log_cost
+from nat_plugin.criterions.common import (
+    AlignedBatch,
+    AlignmentCriterion,
+    AlignmentCriterionConfig,
+    TargetBatch,
+    WordLoss,
+    log_cost,
+)
 from nat_plugin.criterions.encoder_prediction import encoder_log, encoder_loss, reduce_encoder
 from nat_plugin.criterions.input_prediction import input_log, input_loss, reduce_input
 from nat_plugin.criterions.latent import latent_log, reduce_latent
@@ -103,6 +110,21 @@ class NatCriterion(AlignmentCriterion):
             f"--criterion {self.cfg._name} needs one slot a target token: drop --upsample-scale, or use --criterion "
             "nat_ctc."
         )
+
+    monotonic: bool = False
+    """Whether there is a monotonic alignment of targets and slots: :meth:`aligned`."""
+
+    def aligned(self, output: Any, targets: TargetBatch) -> AlignedBatch:
+        """The alignment that the loss of the model's output pays for; for CTC the most probable one.
+
+        Raises:
+            UserError: there is none, as :attr:`monotonic` says.
+        """
+        raise UserError(f"--criterion {self.cfg._name} has no monotonic alignment: choose an AXE or CTC criterion.")
+
+    def align(self, model: Any, sample: Dict[str, Any]) -> AlignedBatch:
+        targets, output = self.predict(model, sample)
+        return self.aligned(output, targets)
 
     def proxy_targets(self, targets: TargetBatch, logits: Tensor, lengths: Tensor) -> Tensor:
         """The token that each slot is held against, [B, m] int64: what glancing compares with, and shows.

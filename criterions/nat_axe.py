@@ -34,6 +34,7 @@ class NatAxeCriterion(NatCriterion):
     """
 
     statistics = AXE_STATISTICS
+    monotonic = True
     autoregressive = "axe or causal_axe"
 
     def __init__(self, cfg: NatAxeConfig, task: Any) -> None:
@@ -59,8 +60,7 @@ class NatAxeCriterion(NatCriterion):
         units = output.masked.sum(1) if self.cfg.predict == "masks" else targets.lengths
         return WordLoss(costs, units, axe_statistics(alignment, targets.lengths))
 
-    def align(self, model: Any, sample: Dict[str, Any]) -> AlignedBatch:
-        targets, output = self.predict(model, sample)
+    def aligned(self, output: Any, targets: TargetBatch) -> AlignedBatch:
         costs, alignment = self._axe(output, targets)
         return AlignedBatch(output.logits, targets, targets.lengths, self.shown(output, targets), alignment, costs)
 

@@ -31,6 +31,7 @@ class NatCtcCriterion(NatCriterion):
     """
 
     upsampled = True
+    monotonic = True
     autoregressive = "ctc_ar"
     statistics = ("ctc_unfit",)
     _warned = False
@@ -52,8 +53,7 @@ class NatCtcCriterion(NatCriterion):
             torch.where(fits, costs, torch.zeros_like(costs)), targets.lengths * fits, {"ctc_unfit": (~fits).sum()}
         )
 
-    def align(self, model: Any, sample: Dict[str, Any]) -> AlignedBatch:
-        targets, output = self.predict(model, sample)
+    def aligned(self, output: Any, targets: TargetBatch) -> AlignedBatch:
         path = self.proxy_targets(targets, output.logits, output.lengths)
         shown, costs = self.shown(output, targets), self._costs(output, targets)
         return AlignedBatch(output.logits, targets, output.lengths, shown, path, costs)

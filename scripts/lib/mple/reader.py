@@ -82,7 +82,7 @@ class ProxyReader:
             [str(checkpoint)], arg_overrides={"data": str(data)}
         )
         _check_covered(self.model, checkpoint)
-        self.criterion = _build_criterion(saved.criterion, self.task)
+        self.criterion = trained_criterion(saved.criterion, self.task)
         self.criterion.check_model(self.model)
         self.model.to(device).eval()
         self.updates = updates_done(load_checkpoint(checkpoint))
@@ -224,8 +224,13 @@ def _check_covered(model: Any, checkpoint: Path) -> None:
         )
 
 
-def _build_criterion(saved: Any, task: Any) -> Any:
-    """The criterion of the training, without label smoothing."""
+def trained_criterion(saved: Any, task: Any) -> Any:
+    """The criterion of the training, without label smoothing.
+
+    Args:
+        saved: its configuration in a checkpoint.
+        task: fairseq's.
+    """
     from fairseq.criterions import CRITERION_DATACLASS_REGISTRY, CRITERION_REGISTRY
     from fairseq.dataclass.utils import merge_with_parent
     from omegaconf import OmegaConf

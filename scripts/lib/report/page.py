@@ -58,17 +58,29 @@ class Report:
 
 def render(report: Report) -> str:
     """The page as HTML that needs no other file and no network; text is escaped."""
+    return render_page(
+        "page.html.j2", title=report.title, report=report, names=[row["system"] for row in report.scores]
+    )
+
+
+def render_page(template: str, *folders: Path, title: str, **values: Any) -> str:
+    """A page that extends ``base.html.j2``: one look for all, light and dark; text is escaped.
+
+    Args:
+        template: its file.
+        folders: where it lies, if not here.
+        title: of the page.
+        values: what it shows.
+    """
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader([*folders, Path(__file__).parent]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["number"] = _number
-    return environment.get_template("page.html.j2").render(
-        report=report, names=[row["system"] for row in report.scores]
-    )
+    return environment.get_template(template).render(title=title, **values)
 
 
 def _number(value: Any, decimals: int = 2, sign: bool = False) -> str:

@@ -25,16 +25,30 @@ def choose_sentences(
         Their places, from 0, the shortest first.
     """
     places = sorted(range(len(references[0])), key=lambda place: (len(references[0][place].split()), place))
-    metric = BLEU(effective_order=True)
+    scores = [sentence_bleu(lines, references) for lines in translations]
 
     def spread(place: int) -> float:
-        answers = [reference[place] for reference in references]
-        scores = [metric.sentence_score(lines[place], answers).score for lines in translations]
-        return max(scores) - min(scores)
+        here = [of_system[place] for of_system in scores]
+        return max(here) - min(here)
 
     count = min(count, len(places))
     groups = [places[len(places) * number // count : len(places) * (number + 1) // count] for number in range(count)]
     return [max(group, key=lambda place: (spread(place), -place)) for group in groups]
+
+
+def sentence_bleu(lines: Sequence[str], references: Sequence[Sequence[str]], tokenizer: str = "13a") -> list[float]:
+    """sacreBLEU's sentence BLEU with effective order of each line against all its references, 0 to 100.
+
+    Args:
+        lines: detokenised, one a sentence.
+        references: one list a reference file.
+        tokenizer: any of sacreBLEU's.
+    """
+    metric = BLEU(effective_order=True, tokenize=tokenizer)
+    return [
+        float(metric.sentence_score(line, [reference[place] for reference in references]).score)
+        for place, line in enumerate(lines)
+    ]
 
 
 def parse_sentences(text: str, available: int) -> list[int]:

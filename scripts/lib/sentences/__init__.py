@@ -1,0 +1,1 @@
+"""Chosen sentences side by side: how each system came to its translation."""
