@@ -23,6 +23,7 @@ from scripts.lib.teacher import Translation
 from scripts.lib.workers import map_in_order
 
 WORK_FOLDER = ".distil"  # inside the output: lock and unfinished work
+MOST_COMPARED = 100_000  # the BLEU of so many sentences takes 0.7 GB and half a minute
 _CHUNK = 1000  # sentences that a process turns back into text at once
 
 
@@ -169,16 +170,24 @@ def write_replaced(path: Path, distilled: Distilled) -> None:
         handle.writelines(f"{row.index + 1}\t{row.fault}\t{row.tokens}\n" for row in distilled.replaced)
 
 
-def compare(data: PreparedData, output: Path, split: str, distilled: Distilled) -> Mapping[str, Any]:
+def compare(
+    data: PreparedData, output: Path, split: str, distilled: Distilled, *, most: int = MOST_COMPARED
+) -> Mapping[str, Any]:
     """How the teacher's targets relate to the original ones, over the sentences that were not replaced.
 
+    Args:
+        most: of more sentences than that, so many are taken, evenly spread: BLEU holds all of them in memory.
+
     Returns:
-        ``length_ratio``: teacher's subwords / original subwords. ``equal_to_original``: share of sentences.
-        ``bleu`` with its ``signature``: the teacher's text held against the original one.
+        ``sentences``: how many were compared. ``length_ratio``: teacher's subwords / original subwords.
+        ``equal_to_original``: share of sentences. ``bleu`` with its ``signature``: the teacher's text held against the
+        original one.
     """
-    kept = set(range(len(distilled.targets))) - {row.index for row in distilled.replaced}
-    if not kept:
+    replaced = {row.index for row in distilled.replaced}
+    usable = [index for index in range(len(distilled.targets)) if index not in replaced]
+    if not usable:
         raise UserError("none of the teacher's translations can be used: train the teacher longer (see replaced.tsv).")
+    kept = {usable[place * len(usable) // most] for place in range(most)} if len(usable) > most else set(usable)
     name = f"{split}.{data.target_lang}"
     originals = list(_select(read_text(data.folder / "bpe" / name), kept))
     targets = list(_select(distilled.targets, kept))

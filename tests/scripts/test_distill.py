@@ -147,6 +147,17 @@ def mark_shard(path: Path) -> tuple[str, int]:
 
 
 @pytest.mark.end_to_end
+def test_of_very_many_sentences_some_are_compared(tiny_data: Path, distilled: Path) -> None:
+    data, lines = PreparedData.load(tiny_data), (distilled / "bpe" / "train.bb").read_text().splitlines()
+    found = distillation.compare(data, distilled, "train", distillation.Distilled(lines, [], 1.0), most=7)
+    assert found["sentences"] == 7
+    chosen = [place * len(lines) // 7 for place in range(7)]
+    originals = (tiny_data / "bpe" / "train.bb").read_text().splitlines()
+    words = [sum(len(text[index].split()) for index in chosen) for text in (lines, originals)]
+    assert found["length_ratio"] == words[0] / words[1]
+
+
+@pytest.mark.end_to_end
 def test_parts_by_several_commands_equal_one(
     teacher_run: Path,
     distilled: Path,
