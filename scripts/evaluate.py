@@ -61,6 +61,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         dest="overrides",
         help="decoding flags that win over the run's, such as length_multiplier=1.05 or deduplicate=true",
     )
+    parser.add_argument(
+        "--tuned", type=Path, metavar="FILE", help="RUN/results/tune_….json to decode by (default: RUN/tuned.json)"
+    )
     parser.add_argument("--suffix", help="added to the names of the result files (default: what --set changes)")
     parser.add_argument("--threads", type=int, help="processor threads (default: OMP_NUM_THREADS, else all processors)")
     parser.add_argument("--hypotheses", type=Path, metavar="FILE", help="score this detokenised text instead of a run")
@@ -91,6 +94,7 @@ def _check_combination(parsed: argparse.Namespace) -> None:
                 "--data": parsed.data,
                 "--checkpoint": parsed.checkpoint,
                 "--set": parsed.overrides,
+                "--tuned": parsed.tuned,
                 "--suffix": parsed.suffix,
                 "--threads": parsed.threads,
             },
@@ -182,6 +186,7 @@ def _plan(folder: Path, parsed: argparse.Namespace) -> Evaluation:
         tokenizer=parsed.tokenize,
         name=parsed.name,
         suffix=parsed.suffix,
+        tuned=parsed.tuned,
     )
 
 

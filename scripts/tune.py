@@ -81,6 +81,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--checkpoint", help="file in RUN/checkpoints, or a path (default: averaged.pt, else the best, else the last)"
     )
     parser.add_argument("--threads", type=int, help="processor threads (default: OMP_NUM_THREADS, else all processors)")
+    parser.add_argument(
+        "--no-store", action="store_true", help="leave RUN/tuned.json alone: the winner stands with the curve"
+    )
     parser.add_argument("--no-plot", action="store_true", help="do without the plot, and so without matplotlib")
     options = parser.parse_intermixed_args(arguments)
     options.run = options.words.pop(0) if options.words and options.train is None else None
@@ -109,6 +112,8 @@ def check_options(options: argparse.Namespace) -> None:
         raise UserError("--trials goes with --sampler tpe or random: a grid tries every combination.")
     if options.study is not None and options.study.suffix != ".journal":
         raise UserError(f"--study {options.study} must end in .journal: table and plot get their names from it.")
+    if options.no_store and options.train is not None:
+        raise UserError("--no-store goes with a run: with --train nothing is stored with one.")
     check_least(options, {"trials": 1, "threads": 1, "seed": 0})
 
 
@@ -139,7 +144,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(winner.why)
     score = f"{winner.row[options.metric]:.{DECIMALS}f}"
     print(f"best {options.metric} on {options.split}: {score} with {describe(winner.settings)}")
-    print(objective.keep(winner.settings))
+    if options.no_store:
+        print(f"not stored: scripts/evaluate.py {options.run} --tuned {path.with_suffix('.json')} decodes so")
+    else:
+        print(objective.keep(winner.settings))
     kinds = ".json and .tsv" if options.no_plot else ".json, .tsv and .svg"
     print(f"the curve is in {path.with_suffix('')}{kinds}")
 

@@ -59,6 +59,7 @@ class Evaluation:
         tokenizer: str | None = None,
         name: str | None = None,
         suffix: str | None = None,
+        tuned: Path | None = None,
     ) -> Evaluation:
         """Read and check everything about one run.
 
@@ -71,16 +72,17 @@ class Evaluation:
             tokenizer: sacreBLEU's; by default the target language's.
             name: what to call the system; by default the run's name, with what was overridden.
             suffix: added to the names of the files in RUN/results; by default what was overridden.
+            tuned: see :meth:`TrainedModel.load`.
 
         Raises:
             UserError: the run, its checkpoint or its data is not there or cannot be used.
         """
-        model = TrainedModel.load(folder)
+        model = TrainedModel.load(folder, tuned)
         path = model.checkpoint(checkpoint)
         prepared = PreparedData.load(data or model.data)
         tokenizer = tokenizer or default_tokenizer(model.target_lang)
         bleu_metric(tokenizer)
-        changes = [f"{key}={_short(value)}" for key, value in (overrides or {}).items()]
+        changes = describe_changes(overrides or {})
         if checkpoint and path != model.checkpoint():
             changes.insert(0, path.name)
         suffix = suffix or "_".join(changes)
@@ -91,7 +93,7 @@ class Evaluation:
             checkpoint=path,
             split=split,
             system=name or (f"{model.name} ({', '.join(changes)})" if changes else model.name),
-            stem=f"{split}_{re.sub(r'[^A-Za-z0-9_.+=-]+', '-', suffix)}" if suffix else split,
+            stem=result_stem(split, suffix),
             flags=languages | model.decoding | dict(overrides or {}),
             tokenizer=tokenizer,
             sources=prepared.sources(split),
@@ -203,6 +205,16 @@ class Evaluation:
         text = self.data.text(words)
         tokenized = TokenizedText(words, self.tokenized_references, are_words=self.data.has_words)
         return text, score(text, self.references, tokenizer=self.tokenizer, tokenized=tokenized)
+
+
+def describe_changes(overrides: Mapping[str, Any]) -> list[str]:
+    """Decoding flags that win over a run's, as they stand in names of systems and files."""
+    return [f"{key}={_short(value)}" for key, value in overrides.items()]
+
+
+def result_stem(split: str, suffix: str | None) -> str:
+    """The files' name in RUN/results, without their endings."""
+    return f"{split}_{re.sub(r'[^A-Za-z0-9_.+=-]+', '-', suffix)}" if suffix else split
 
 
 def _short(value: Any) -> Any:

@@ -31,22 +31,26 @@ class TrainedModel:
     """The one checkpoint there is, where no run directory was given."""
 
     @classmethod
-    def load(cls, path: Path) -> TrainedModel:
+    def load(cls, path: Path, tuned: Path | None = None) -> TrainedModel:
         """Read ``config.yaml`` and ``tuned.json`` of a run directory, or the configuration inside a checkpoint.
 
         Args:
             path: the directory, or a checkpoint of any fairseq-train. One in the ``checkpoints/`` of a run is decoded
                 as that run is; another knows its task, languages and data, and is decoded by fairseq's defaults.
+            tuned: a file of scripts/tune.py whose winner counts in place of the directory's ``tuned.json``.
 
         Raises:
             UserError: it is missing or neither, or a file lacks what is needed.
         """
+        if tuned and not tuned.is_file():
+            raise UserError(f"--tuned {tuned}: there is no such file; make it with scripts/tune.py.")
         if not path.is_file():
-            return cls._of_run(path)
+            return cls._of_run(path, tuned)
         if Run(path.parent.parent).config_file.is_file() and path.parent == Run(path.parent.parent).checkpoints:
-            model = cls._of_run(path.parent.parent)
+            model = cls._of_run(path.parent.parent, tuned)
             return replace(model, name=f"{model.name}, {path.name}", only_checkpoint=path)
-        return cls._of_checkpoint(path)
+        model = cls._of_checkpoint(path)
+        return replace(model, decoding=_read_tuned(tuned)) if tuned else model
 
     @classmethod
     def _of_checkpoint(cls, path: Path) -> TrainedModel:
@@ -73,7 +77,7 @@ class TrainedModel:
             ) from error
 
     @classmethod
-    def _of_run(cls, folder: Path) -> TrainedModel:
+    def _of_run(cls, folder: Path, tuned: Path | None) -> TrainedModel:
         run = Run(folder)
         config = run.read_config()
         try:
@@ -86,7 +90,8 @@ class TrainedModel:
                 source_lang=data["source_lang"],
                 target_lang=data["target_lang"],
                 task=(config.get("fairseq") or {}).get("task") or _default_task(method["kind"]),
-                decoding={flag_key(key): value for key, value in generate.items()} | _read_tuned(folder / "tuned.json"),
+                decoding={flag_key(key): value for key, value in generate.items()}
+                | _read_tuned(tuned or folder / "tuned.json"),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise UserError(
@@ -123,6 +128,7 @@ def _read_tuned(path: Path) -> dict[str, Any]:
         return {}
     try:
         tuned = json.loads(path.read_text(encoding="utf-8"))
+        tuned = tuned.get("winner", tuned)  # with the whole curve beside it, in RUN/results
         return {flag_key(key): value for key, value in tuned.items()}
     except (ValueError, AttributeError) as error:
         raise UserError(f"{path} is not what scripts/tune.py writes ({error}): remove it, or tune again.") from error

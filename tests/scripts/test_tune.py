@@ -105,6 +105,16 @@ def test_stores_the_first_best_and_skips_what_is_done(run: Path, capsys: pytest.
     assert FakeEvaluation.checkpoints == {None, "checkpoint_last.pt"}
 
 
+def test_the_winner_need_not_be_stored_with_the_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tune.main([str(run), "length_multiplier=1.00:1.10:0.05", "--no-store", "--no-plot"])
+    assert not (run / "tuned.json").exists()
+    curve = run / "results" / "tune_length_multiplier.json"
+    assert read(curve)["winner"] == {"length_multiplier": 1.05}
+    assert f"scripts/evaluate.py {run} --tuned {curve}" in capsys.readouterr().out
+    with pytest.raises(UserError, match="--no-store goes with a run"):
+        tune.main(["--train", "data=generated method=cmlm_axe", "fairseq.dropout=0.1,0.2", "--no-store"])
+
+
 def test_a_sampler_takes_ranges_and_another_study(run: Path) -> None:
     study = run.parent / "elsewhere" / "lengths.journal"
     words = ["length_multiplier=1.0:1.2", "length_candidates=1:9", "deduplicate", "--sampler", "random"]
