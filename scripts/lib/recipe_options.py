@@ -9,6 +9,8 @@ from pathlib import Path
 from nat_plugin.errors import UserError
 from scripts.lib.analysis_options import check_json, check_least
 
+_RUNS = Path("runs")  # where scripts/train.py puts them
+
 
 def recipe_parser(
     doc: str | None,
@@ -43,6 +45,7 @@ def recipe_parser(
         f"--{kind}", default=default, help=f"all, or some of {', '.join(systems)} (default: %(default)s)"
     )
     parser.add_argument("--output", type=Path, default=Path(output), metavar="FILE", help="default: %(default)s")
+    parser.add_argument("--runs", type=Path, default=_RUNS, metavar="DIR", help="of all runs (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="processor threads of each step (default: 1)")
     if plots:
         parser.add_argument("--no-plot", action="store_true", help="do without plots, and so without matplotlib")
@@ -71,4 +74,20 @@ def check_recipe(options: argparse.Namespace, systems: Mapping[str, object], kin
 def training_words(options: argparse.Namespace, *words: str) -> list[str]:
     """What scripts/train.py is told: data, size and budget, then ``words``, then the user's settings."""
     chosen = {"data": options.data, "size": options.size, "budget": options.budget}
-    return [*(f"{key}={value}" for key, value in chosen.items()), *words, *options.settings]
+    return [*(f"{key}={value}" for key, value in chosen.items()), *words, *run_words(options), *options.settings]
+
+
+def distilled_folder(runs: Path, data: Path, name: str) -> Path:
+    """Where distilled data lie: beside the data that were distilled, or with the runs where those lie elsewhere.
+
+    Args:
+        runs: of the teacher.
+        data: what was distilled.
+        name: of the distilled data.
+    """
+    return data.with_name(name) if runs == _RUNS else runs / "data-bin" / name
+
+
+def run_words(options: argparse.Namespace) -> list[str]:
+    """For scripts/train.py: runs lie in --runs, by the names that they always have."""
+    return [] if options.runs == _RUNS else [f"run={options.runs}/${{name}}"]

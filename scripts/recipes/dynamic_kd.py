@@ -30,7 +30,7 @@ from scripts.lib.analysis_options import check_least
 from scripts.lib.cli import run_main, shell
 from scripts.lib.config import CONFIG_FOLDER, compose_run
 from scripts.lib.pictures import load_pyplot, save_figure
-from scripts.lib.recipe_options import check_recipe, recipe_parser, training_words
+from scripts.lib.recipe_options import check_recipe, distilled_folder, recipe_parser, run_words, training_words
 from scripts.lib.results import Row, table
 from scripts.lib.runs import Run
 from scripts.lib.training_log import read_last
@@ -161,7 +161,7 @@ def teacher_words(size: str, options: argparse.Namespace) -> list[str]:
     chosen = {"data": options.data, "method": "teacher", "size": size, "budget": options.budget}
     if options.teacher_updates:
         chosen["fairseq.max_update"] = str(options.teacher_updates[options.teachers.index(size)])
-    return [*(f"{key}={value}" for key, value in chosen.items()), *options.teacher_words.split()]
+    return [*(f"{key}={value}" for key, value in chosen.items()), *run_words(options), *options.teacher_words.split()]
 
 
 def make_teacher(size: str, options: argparse.Namespace) -> Row:
@@ -180,8 +180,9 @@ def make_teacher(size: str, options: argparse.Namespace) -> Row:
 
 
 def distilled(size: str, options: argparse.Namespace) -> Path:
-    """Where a teacher's translations of the training set are."""
-    return Path(f"{options.data_folder}_kd_{size}")
+    """Where a teacher's translations of the training set are: beside the data, or with runs that lie elsewhere."""
+    name = f"{options.data_folder.name}_kd_{size}"
+    return distilled_folder(options.runs, options.data_folder, name)
 
 
 def training(system: System, options: argparse.Namespace) -> list[str]:

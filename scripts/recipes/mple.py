@@ -103,6 +103,7 @@ def translations(options: argparse.Namespace) -> Path:
 def oaxe_words(options: argparse.Namespace) -> list[str]:
     """Table 2's trainings, as scripts/recipes/oaxe.py takes them."""
     chosen = {"data": options.data, "raw": options.raw, "size": options.size, "budget": options.budget, "rows": "all"}
+    chosen["runs"] = str(options.runs)
     if options.updates:
         chosen["updates"] = str(options.updates)
     if options.fine_tuning_lr:

@@ -28,7 +28,7 @@ from nat_plugin.files import write_json
 from scripts.lib import steps
 from scripts.lib.cli import run_main, shell
 from scripts.lib.config import CONFIG_FOLDER, compose_run
-from scripts.lib.recipe_options import check_recipe, recipe_parser
+from scripts.lib.recipe_options import check_recipe, recipe_parser, run_words
 from scripts.lib.results import Row, table
 from scripts.lib.runs import Run
 
@@ -64,7 +64,7 @@ _OF_TEST = (
     "signature", "decoding", "data", "checkpoint", "device",
 )  # fmt: skip
 OURS = {
-    "run": "nothing: runs/DATA/METHOD_SIZE",
+    "run": "--runs",
     "start_from": "nothing: the vanilla NAT is trained here",
     "fairseq.max_update": "--updates",
     "data": "--data",
@@ -146,7 +146,7 @@ def training_words(name: str, options: argparse.Namespace) -> list[str]:
         chosen["start_from"] = str(kept_weights(vanilla_run(options), system.pretraining))
     if options.updates:
         chosen["fairseq.max_update"] = str(options.updates // 3 if fine_tuned else options.updates)
-    words = [*(f"{key}={value}" for key, value in chosen.items()), *options.settings]
+    words = [*(f"{key}={value}" for key, value in chosen.items()), *run_words(options), *options.settings]
     rate = fine_tuning_rate(options) if fine_tuned else None
     return words if rate is None else [*words, f"fairseq.lr={rate:g}"]
 
