@@ -17,6 +17,7 @@ LINKS = ["criterions", "criterions.*", "models", "models.*"]
 OURS = [
     "hydra-core>=1.3,<1.4",
     "jinja2",
+    "jmespath",  # where a recipe's figures stand in the results of scripts
     "numpy",
     "omegaconf>=2.3,<2.4",
     "optuna>=5",

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import nat_plugin
-from scripts.lib.config import compose_run
+from scripts.lib.command_check import check_command
 from tests.documented import PAGES, ROOT, Command, commands
 
 COMMANDS = [command for page in PAGES for command in commands(page)]
@@ -40,15 +39,20 @@ def take_fairseq(command: Command) -> None:
 
 
 def take_script(command: Command) -> None:
-    """The script's own parser; Hydra for train.py, whose data may be a folder that is not there."""
+    """The script's own parser; Hydra for train.py, whose data may be a folder that is not there; recipes by name."""
     program, *words = command.words
-    if program == "scripts/train.py":
-        words = [word for word in words if word != "--dry-run"]
-        compose_run([re.sub("^data=(data-bin/)?(mine|DATA)$", "data=generated", word) for word in words])
+    if program.endswith(".sh"):  # a recipe, or one that takes nothing
+        if program.startswith("scripts/recipes/"):
+            program, words = "scripts/reproduce.py", [Path(program).stem, *words]
+        else:
+            assert not words
+            return
+    if program.startswith("scripts/"):
+        words = [re.sub("^data=(mine|DATA)$", "data=generated", word) for word in words]
+        check_command([program.removeprefix("scripts/"), *words])
         return
     module = importlib.import_module(program.removesuffix(".py").replace("/", "."))
-    parse: Callable[[list[str]], object] = getattr(module, "parse_arguments", None) or module.parser().parse_args
-    parse(words)
+    module.parse_arguments(words)
 
 
 def take_make(command: Command) -> None:

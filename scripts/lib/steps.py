@@ -7,12 +7,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from nat_plugin.errors import UserError
 from scripts.lib.cli import shell
+from scripts.lib.launch import die_with_parent
 from scripts.lib.results import Row
 from scripts.lib.runs import Run
 
@@ -74,10 +76,27 @@ def run_together(commands: Sequence[Sequence[str]], processors: int) -> None:
         raise UserError(f"`{shell(['scripts/' + failed[0][0], *failed[0][1:]])}` failed: its message stands above.")
 
 
-def start(command: Sequence[str], threads: int | None = None) -> subprocess.Popen[bytes]:
-    """Print a command as a user would type it, and begin it."""
+def start(
+    command: Sequence[str],
+    threads: int | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    output: IO[bytes] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Print a command as a user would type it, and begin it; it ends when this process does, however that is killed.
+
+    Args:
+        threads: of the processor; one by default.
+        environment: further variables.
+        output: where what it prints goes, both streams; by default where this process's goes.
+    """
     script, *arguments = command
     shown = arguments if len(arguments) < 20 else [*arguments[:19], "…"]
     print(f"$ scripts/{script} {shell(shown)}", flush=True)
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads or 1)}
-    return subprocess.Popen([sys.executable, str(SCRIPTS / script), *arguments], env=environment)
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPTS / script), *arguments],
+        env={**os.environ, "OMP_NUM_THREADS": str(threads or 1), **(environment or {})},
+        stdout=output,
+        stderr=subprocess.STDOUT if output else None,
+        preexec_fn=die_with_parent,
+    )

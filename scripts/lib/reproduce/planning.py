@@ -1,0 +1,339 @@
+"""From a recipe and a scale to steps: data → teacher → distilled data → students → translations → figures."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nat_plugin.errors import UserError
+from scripts.lib.evaluation import describe_changes, result_stem
+from scripts.lib.reproduce.catalogue import load_recipe
+from scripts.lib.reproduce.recipe import Recipe, RecipeRow, Script, System
+from scripts.lib.reproduce.scale import Scale
+from scripts.lib.reproduce.steps import Graph, Step
+from scripts.lib.reproduce.training_steps import SystemSteps
+
+_UPDATES = "fairseq.max_update="
+# Placeholders that stand for any number of words, made of the user's words for scripts/train.py.
+_MANY_WORDS: dict[str, Callable[[list[str]], list[str]]] = {
+    "{settings}": lambda words: words,
+    # for scripts that work out the updates of each training from one number
+    "{updates}": lambda words: [
+        part for word in words if word.startswith(_UPDATES) for part in ("--updates", word.removeprefix(_UPDATES))
+    ],
+    "{settings_without_updates}": lambda words: [word for word in words if not word.startswith(_UPDATES)],
+}
+_PLACEHOLDER = re.compile(r"\{(\w+)(?::([\w:/.]+))?\}")
+
+
+@dataclass
+class PlannedRow:
+    """One row with one seed: where its figures will stand.
+
+    Attributes:
+        translation: of scripts/evaluate.py; None where no system translates.
+        run: the system's.
+        training: the key of its step.
+        values: measure → its file or files.
+        needs: steps after which it can be read.
+    """
+
+    row: RecipeRow
+    seed: int
+    translation: Path | None = None
+    run: Path | None = None
+    training: str | None = None
+    values: dict[str, tuple[Path, Path]] = field(default_factory=dict)
+    needs: list[str] = field(default_factory=list)
+
+
+@dataclass
+class PlannedRecipe:
+    """A recipe with its rows, and the steps that end in it."""
+
+    recipe: Recipe
+    scale: Scale
+    rows: list[PlannedRow]
+    scripts: list[str]
+    """Steps of scripts that no row reads, such as plots."""
+    latency: Path | None = None
+
+    @property
+    def needs(self) -> list[str]:
+        """Keys of everything that it ends in."""
+        times = [str(self.latency)] if self.latency else []
+        return [*(key for row in self.rows for key in row.needs), *self.scripts, *times]
+
+
+class Planner:
+    """Adds the steps of recipes to a graph.
+
+    Args:
+        graph: what several recipes share.
+        systems: by name, of the scale's kind.
+    """
+
+    def __init__(self, graph: Graph, systems: Mapping[str, System], recipe: Recipe, scale: Scale) -> None:
+        self.graph, self.recipe, self.scale = graph, recipe, scale
+        self.systems = SystemSteps(graph, systems, scale)
+
+    def plan(self, seeds: Sequence[int], rows: Sequence[str] | None = None) -> PlannedRecipe:
+        """Everything about a recipe.
+
+        Args:
+            rows: those that are wanted; all by default.
+
+        Raises:
+            UserError: the recipe names what there is not.
+        """
+        chosen = [row for key, row in self.recipe.rows.items() if rows is None or key in rows]
+        planned, scripts = [], []
+        for seed in seeds:
+            of_seed = Planner(self.graph, self.systems.systems, self.recipe, self.scale.with_seed(seed))
+            planned += [of_seed.row(row) for row in chosen]
+            read = {value.of for row in self.recipe.rows.values() for value in row.values.values()}
+            scripts += [
+                of_seed.script(script)[1]
+                for script in self.recipe.scripts.values()
+                if rows is None
+                and script.name not in read
+                and not _is_of_row(script)
+                and not _is_asked_for(self.recipe, script)
+            ]
+        result = PlannedRecipe(self.recipe, self.scale, planned, scripts)
+        if self.recipe.latency and any(row.system and row.timed is not None for row in chosen):
+            result.latency = self.latency(chosen)
+        return result
+
+    def translate(self, row: RecipeRow) -> tuple[Path, str]:
+        """The results of a row's translation, and the step that makes them."""
+        assert row.system is not None
+        run, training = self.systems.train(row.system)
+        overrides, needs = self._flags(row.decode, row)
+        words = ["evaluate.py", str(run)]
+        changes = describe_changes(overrides)
+        suffix = "_".join(changes)
+        if row.split != "test":
+            words += ["--split", row.split]
+        if overrides:
+            words += ["--set", *(f"{key}={_shown(value)}" for key, value in overrides.items())]
+        if row.tune:
+            tuned, tuning = self.tune(row)
+            needs.append(tuning)
+            suffix = "_".join([*changes, f"tuned_{tuned.stem.removeprefix('tune_')}"])
+            words += ["--tuned", str(tuned), "--suffix", suffix]
+        result = run / "results" / f"{result_stem(row.split, suffix)}.json"
+        title = f"translation: {result}"
+        return result, self.graph.add(Step(title, tuple(words), result, (training, *needs), is_named=not row.tune))
+
+    def tune(self, row: RecipeRow) -> tuple[Path, str]:
+        """Grids tried on the validation set: what scripts/tune.py writes, and the step."""
+        assert row.system is not None
+        run, training = self.systems.train(row.system)
+        grids, needs = self.fill(row.tune, row)
+        flags = [grid.partition("=")[0] for grid in grids]
+        result = run / "results" / f"tune_{'_'.join(flags)}.json"
+        words = ("tune.py", str(run), *grids, "--no-store", "--no-plot")
+        return result, self.graph.add(
+            Step(f"tuning of {', '.join(flags)}", words, result, (training, *needs), is_named=False)
+        )
+
+    def _flags(self, flags: Mapping[str, Any], row: RecipeRow | None) -> tuple[dict[str, Any], list[str]]:
+        filled, needs = {}, []
+        for key, value in flags.items():
+            if isinstance(value, str):
+                [value], more = self.fill([value], row)
+                value = yaml.safe_load(value)
+                needs += more
+            filled[key] = value
+        return filled, needs
+
+    def script(self, script: Script, row: RecipeRow | None = None) -> tuple[Path, str]:
+        """The JSON that a script of the recipe writes, and its step."""
+        words, needs = self.fill(script.command, row)
+        [result], more = self.fill([script.result], row)
+        needs += more + [self.systems.train(name)[1] for name in script.needs]
+        title = f"{self.recipe.name}: {script.name}"
+        step = Step(title, tuple(words), Path(result), tuple(dict.fromkeys(needs)), is_named=False)
+        return Path(result), self.graph.add(step)
+
+    def row(self, row: RecipeRow) -> PlannedRow:
+        """Where the figures of a row will stand."""
+        planned = PlannedRow(row, self.scale.seed)
+        if row.system:
+            planned.run, planned.training = self.systems.train(row.system)
+            planned.translation, key = self.translate(row)
+            planned.needs.append(key)
+        for measure, value in row.values.items():
+            first = self._read_from(value.of, row, planned.needs)
+            second = self._read_from(value.second_of, row, planned.needs) if value.second_of else first
+            planned.values[measure] = (first, second)
+        return planned
+
+    def _read_from(self, of: str, row: RecipeRow, needs: list[str]) -> Path:
+        if of in self.recipe.scripts:
+            path, key = self.script(self.recipe.scripts[of], row)
+            needs.append(key)
+            return path
+        [path_text], more = self.fill([of], row)
+        needs += more
+        return Path(path_text)
+
+    def latency(self, rows: Iterable[RecipeRow]) -> Path:
+        """One measurement of all rows' times; the baseline comes first."""
+        assert self.recipe.latency is not None
+        baseline = self.recipe.latency.baseline
+        specs: list[str] = []
+        needs: list[str] = []
+        for row in rows:
+            if row.system is None or row.timed is None:
+                continue
+            run, training = self.systems.train(row.system)
+            flags, more = self._flags({**row.decode, **row.timed}, row)
+            needs += [training, *more]
+            spec = f"{run}:" + ",".join(f"{key}={_shown(value)}" for key, value in [*flags.items(), ("name", row.key)])
+            if row.system == baseline and not flags:
+                specs.insert(0, spec)
+            else:
+                specs.append(spec)
+        run, training = self.systems.train(baseline)
+        if not specs[0].startswith(f"{run}:name="):
+            specs.insert(0, f"{run}:name=baseline")
+            needs.append(training)
+        result = self._output().with_suffix(".latency.json")
+        words = ("benchmark_latency.py", *specs, *self.recipe.latency.arguments, "--output", str(result))
+        title = f"{self.recipe.name}: time of a sentence"
+        step = Step(title, words, result, tuple(dict.fromkeys(needs)), is_alone=True, is_named=False)
+        self.graph.add(step)
+        return result
+
+    def _runs(self) -> Path:
+        return self.scale.runs if self.scale.seed == 1 else self.scale.runs / f"seed{self.scale.seed}"
+
+    def _results(self) -> Path:
+        return self.scale.results if self.scale.seed == 1 else self.scale.results / f"seed{self.scale.seed}"
+
+    def _output(self) -> Path:
+        """The beginning of the names of files that belong to the recipe."""
+        seed = "" if self.scale.seed == 1 else f"_seed{self.scale.seed}"
+        return self.scale.results / f"{self.recipe.name}{seed}"
+
+    def fill(self, words: Sequence[str], row: RecipeRow | None) -> tuple[list[str], list[str]]:
+        """Words with their placeholders filled in, and the steps that must come before.
+
+        Raises:
+            UserError: a placeholder means nothing.
+        """
+        filled: list[str] = []
+        needs: list[str] = []
+        for word in words:
+            if word in _MANY_WORDS:
+                filled += _MANY_WORDS[word](self._settings())
+                continue
+            filled.append(_PLACEHOLDER.sub(lambda match: self._placeholder(match, row, needs), word))
+        return filled, needs
+
+    def _settings(self) -> list[str]:
+        seed = [] if self.scale.seed == 1 else [f"fairseq.seed={self.scale.seed}"]
+        return [*seed, *self.scale.settings]
+
+    def _placeholder(self, match: re.Match[str], row: RecipeRow | None, needs: list[str]) -> str:
+        name, argument = match[1], match[2]
+
+        def of(step: tuple[Any, str]) -> Any:
+            needs.append(step[1])
+            return step[0]
+
+        def named() -> RecipeRow:
+            return _row_of(self.recipe, argument, self.scale.kind)
+
+        makers: dict[str, Callable[[], object]] = {
+            "run": lambda: of(self.systems.train(argument or _system_of(row, match[0]))),
+            "checkpoint": lambda: of(self.systems.train(argument)) / "checkpoints" / "averaged.pt",
+            "data": lambda: of(self.systems.data(argument or "raw")).path,
+            "root": lambda: self._runs() / of(self.systems.data(argument or "raw")).name,
+            "dataset": lambda: of(self.systems.data(argument or "raw")).word.partition("=")[2],
+            "test": lambda: of(self.translate(RecipeRow(argument, argument, argument))),
+            "row": lambda: of(self.translate(named())),
+            "tuned": lambda: of(
+                self.tune(_row_of(self.recipe, argument, self.scale.kind) if argument else _needed(row, match[0]))
+            ),
+            "result": lambda: of(self.script(self.recipe.scripts[argument], row)),
+            "size": lambda: self.scale.size,
+            "budget": lambda: self.scale.budget,
+            "runs": self._runs,
+            "output": self._output,
+            "results": lambda: (
+                self.scale.results if self.scale.seed == 1 else self.scale.results / f"seed{self.scale.seed}"
+            ),
+            "settings_text": lambda: " ".join(self.scale.settings),
+        }
+        if name not in makers:
+            raise UserError(f"{self.recipe.name} has the placeholder {match[0]}: choose one of {', '.join(makers)}.")
+        try:
+            return str(makers[name]())
+        except KeyError as error:
+            raise UserError(f"{self.recipe.name} has the placeholder {match[0]}: there is no {error}.") from error
+
+
+def _row_of(recipe: Recipe, name: str, kind: str) -> RecipeRow:
+    """A row of this recipe, or of another one, as ``axe_table2/ce``."""
+    other, _, key = name.rpartition("/")
+    return (load_recipe(other, kind) if other else recipe).rows[key]
+
+
+def _system_of(row: RecipeRow | None, placeholder: str) -> str:
+    found = _needed(row, placeholder)
+    if found.system is None:
+        raise UserError(f"{placeholder} stands in a row without a system: name one, as {{run:teacher}}.")
+    return found.system
+
+
+def _needed(row: RecipeRow | None, placeholder: str) -> RecipeRow:
+    if row is None:
+        raise UserError(f"{placeholder} stands outside of a row: name what is meant, as {{run:teacher}}.")
+    return row
+
+
+def _of_no_row(recipe: Recipe) -> list[Script]:
+    """Scripts that stand for themselves, such as those that draw."""
+    read = {value.of for row in recipe.rows.values() for value in row.values.values()}
+    return [
+        script
+        for name, script in recipe.scripts.items()
+        if name not in read and not _is_of_row(script) and not _is_asked_for(recipe, script)
+    ]
+
+
+def _is_of_row(script: Script) -> bool:
+    """Whether it means something else in each row."""
+    words = " ".join([*script.command, script.result])
+    return "{run}" in words or "{tuned}" in words
+
+
+def _is_asked_for(recipe: Recipe, script: Script) -> bool:
+    """Whether it is run only because something else reads it."""
+    text = " ".join(
+        [
+            *(word for other in recipe.scripts.values() for word in other.command),
+            *(str(value) for row in recipe.rows.values() for value in [*row.decode.values(), *row.tune]),
+        ]
+    )
+    return f"{{result:{script.name}}}" in text
+
+
+def _shown(value: Any) -> str:
+    """As scripts/evaluate.py reads it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def shown_command(step: Step) -> str:
+    """As a user would type it."""
+    script, *words = step.command
+    return shlex.join([f"scripts/{script}", *words])

@@ -1,0 +1,102 @@
+"""The steps that lead to a trained system: data → teacher → distilled data → student."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from nat_plugin.errors import UserError
+from scripts.lib.recipes import RECIPES
+from scripts.lib.reproduce.recipe import System
+from scripts.lib.reproduce.scale import DataSet, Scale
+from scripts.lib.reproduce.steps import Graph, Step, Training, compose
+
+# What the recipes say themselves, and how the user says it instead.
+_DECIDED = {
+    "data": "--data",
+    "size": "--size",
+    "budget": "--budget",
+    "method": "a recipe of that method",
+    "run": "--runs",
+    "name": "--runs",
+    "start_from": "a recipe that fine-tunes",
+    "fairseq.seed": "--seeds",
+}
+_DIMENSIONS = ("encoder_embed_dim", "encoder_ffn_embed_dim", "decoder_embed_dim", "decoder_ffn_embed_dim")
+
+
+class SystemSteps:
+    """Adds the trainings of systems, and what they need, to a graph.
+
+    Args:
+        graph: what several recipes share.
+        systems: by name, of the scale's kind.
+
+    Raises:
+        UserError: one of the user's words for scripts/train.py is a recipe's to say.
+    """
+
+    def __init__(self, graph: Graph, systems: Mapping[str, System], scale: Scale) -> None:
+        self.graph, self.systems, self.scale = graph, dict(systems), scale
+        for word in scale.settings:
+            if (key := word.partition("=")[0]) in _DECIDED:
+                raise UserError(f"{word} is the recipe's to say: use {_DECIDED[key]}.")
+
+    def system(self, name: str) -> System:
+        """A system by name."""
+        if name not in self.systems:
+            raise UserError(f"there is no system '{name}' in configs/systems.yaml: correct the recipe.")
+        return self.systems[name]
+
+    def data(self, kind: str) -> tuple[DataSet, str]:
+        """A data set and the step that makes it."""
+        data = self.scale.data(kind, self.systems)
+        what, _, teacher = kind.partition(":")
+        if kind == "raw":
+            return data, self._prepared(data)
+        if what == "kd":
+            run, training = self.train(teacher or "teacher")
+            usual = data.path == self.scale.raw.path.with_name(f"{self.scale.raw.name}_kd")
+            words = ("distill.py", str(run), *(() if usual else ("--output", str(data.path))))
+            title = f"{data.name}: the training set translated by {run}"
+            return data, self.graph.add(Step(title, words, data.path / "distill.json", (training,)))
+        rule = what.removeprefix("synthetic_").upper()
+        words = ("make_synthetic.py", str(self.scale.raw.path), "--rule", rule)
+        raw = self.data("raw")[1]
+        return data, self.graph.add(Step(f"{data.name}: synthetic data", words, data.path / "prepare.json", (raw,)))
+
+    def _prepared(self, data: DataSet) -> str:
+        words = ("prepare.py", data.name) if data.name in RECIPES else ("prepare.py", "--name", data.name)
+        return self.graph.add(Step(f"{data.name}: prepared text", words, data.path / "prepare.json"))
+
+    def train(self, name: str) -> tuple[Path, str]:
+        """A system's run and the step that trains it."""
+        system = self.system(name)
+        data, made = self.data(system.data)
+        needs = [made]
+        size, method = system.size or self.scale.size, system.method
+        folder = f"{method}_{size}{'_' if system.suffix else ''}{system.suffix}"
+        root = self.scale.run_root(system)
+        run = root / data.name / folder
+        words = [data.word, f"method={method}", f"size={size}", f"budget={self.scale.budget}", *system.words]
+        words += self._widths(system, size)
+        if system.start_from:
+            start, step = self.train(system.start_from)
+            needs.append(step)
+            words.append(f"start_from={start}")
+        if self.scale.seed != 1 and not system.is_shared:
+            words.append(f"fairseq.seed={self.scale.seed}")
+        words += self.scale.settings
+        if system.suffix:
+            words.append(f"name={data.name}/{folder}")
+        if root != Path("runs"):
+            words.append(f"run={run}")
+        title = f"training of {data.name}/{folder}"
+        return run, self.graph.add(Training(title, ("train.py", *words), run / "finished.json", tuple(needs)))
+
+    @staticmethod
+    def _widths(system: System, size: str) -> list[str]:
+        if system.width == 1:
+            return []
+        flags = compose(("data=generated", "method=teacher", f"size={size}", "machine=cpu"))["fairseq"]
+        return [f"fairseq.{name}={int(flags[name] * system.width)}" for name in _DIMENSIONS]

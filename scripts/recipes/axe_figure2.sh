@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# Ghazvininejad et al. 2020, Figure 2: configs/recipes/axe_figure2.yaml. Options: scripts/reproduce.py --help
+exec "$(dirname "${BASH_SOURCE[0]}")/../reproduce.py" axe_figure2 "$@"

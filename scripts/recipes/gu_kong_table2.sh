@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# Gu & Kong 2021, Table 2: configs/recipes/gu_kong_table2.yaml. Options: scripts/reproduce.py --help
+exec "$(dirname "${BASH_SOURCE[0]}")/../reproduce.py" gu_kong_table2 "$@"

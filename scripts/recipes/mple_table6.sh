@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# Huang et al. 2022, Table 6: configs/recipes/mple_table6.yaml. Options: scripts/reproduce.py --help
+exec "$(dirname "${BASH_SOURCE[0]}")/../reproduce.py" mple_table6 "$@"

@@ -1,0 +1,141 @@
+"""Every recipe: file, shell script, commands and numbers; and every table and figure of the papers has one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from nat_plugin.errors import UserError
+from scripts import reproduce
+from scripts.lib.reproduce.catalogue import FOLDER, SCALES, load_recipe, load_systems, recipe_names
+from tests.documented import ROOT
+
+PAPERS: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "configs" / "papers.yaml").read_text(encoding="utf-8"))
+# Tables and figures of each, counted in the papers.
+NUMBERS = {"axe": (9, 3), "gu_kong": (6, 6), "jm_nat": (5, 3), "haviv": (1, 3), "mple": (10, 9)}
+SHELL = ROOT / "scripts" / "recipes"
+
+
+def test_every_table_and_figure_is_listed() -> None:
+    for paper, (tables, figures) in NUMBERS.items():
+        wanted = {f"Table {n + 1}" for n in range(tables)} | {f"Figure {n + 1}" for n in range(figures)}
+        assert set(PAPERS[paper]) - {"title"} == wanted, paper
+    assert set(PAPERS) == set(NUMBERS)
+
+
+def test_what_is_listed_is_there_and_what_is_there_is_listed() -> None:
+    entries = [entry for paper in PAPERS.values() for key, entry in paper.items() if key != "title"]
+    listed = {entry for entry in entries if isinstance(entry, str)}
+    reasons = [entry["none"] for entry in entries if not isinstance(entry, str)]
+    assert all(reasons)
+    assert listed | {"results", "peers"} == set(recipe_names())
+
+
+def test_every_recipe_has_a_shell_script_and_none_has_another() -> None:
+    assert {path.stem for path in SHELL.glob("*.sh")} == set(recipe_names())
+    for name in recipe_names():
+        path = SHELL / f"{name}.sh"
+        assert os.access(path, os.X_OK), path
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert lines[1].startswith(f"# {load_recipe(name).source}: configs/recipes/{name}.yaml")
+        assert lines[2:] == [f'exec "$(dirname "${{BASH_SOURCE[0]}}")/../reproduce.py" {name} "$@"']
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_command_is_understood(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    reproduce.main([name, "--dry-run", "--seeds", "1", "machine=cpu"])
+    shown = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("scripts/") for line in shown)
+    assert f"tables of {'gu_kong_table2' if name == 'results' else name}" in shown[-1]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_the_papers_numbers_are_numbers_of_its_data_sets(name: str) -> None:
+    for scale in SCALES:
+        recipe = load_recipe(name, scale)
+        systems = load_systems(scale)
+        for row in recipe.rows.values():
+            assert row.system is None or row.system in systems
+            for measure, figures in row.paper.items():
+                assert len(figures) == len(recipe.data)
+                assert all(figure is None or -10 < figure < 1000 for figure in figures), (row.key, measure)
+        for name_included in recipe.includes:
+            assert name_included in recipe_names()
+
+
+def test_numbers_of_one_table_that_another_repeats() -> None:
+    """Mistakes in copying: what two tables of a paper both have must be the same."""
+    table2, table3 = load_recipe("axe_table2").rows, load_recipe("axe_table3").rows
+    for key in ("ce", "axe"):
+        assert table2[key].paper["tokenized_bleu"][:4] == table3[key].paper["tokenized_bleu"]
+    best = max(row.paper["tokenized_bleu"][0] for row in load_recipe("axe_table7").rows.values())
+    assert best == load_recipe("axe_table5").rows["predict_masks"].paper["tokenized_bleu"][0] == 23.13
+    combinations, main = load_recipe("gu_kong_table4").rows, load_recipe("gu_kong_table2").rows
+    for key in ("kd", "kd_ctc", "kd_ctc_vae", "kd_ctc_glat"):
+        assert combinations[key].paper["tokenized_bleu"][0] == main[key].paper["tokenized_bleu"][0]
+    targets = load_recipe("mple_table2").rows
+    for row in targets.values():
+        sums = zip(row.paper["l_nat"], row.paper["l_target"], row.paper["l_mple"], strict=True)
+        assert all(abs(nat + target - mple) < 0.011 for nat, target, mple in sums), row.key
+
+
+def test_combinations_are_those_of_the_script() -> None:
+    from scripts.lib.combinations import TABLE_4
+
+    rows = load_recipe("gu_kong_table4").rows.values()
+    assert [(row.title, row.paper["tokenized_bleu"][0]) for row in rows] == [
+        (each.techniques, each.paper_bleu) for each in TABLE_4
+    ]
+    systems = load_systems()
+    assert [systems[row.system or ""].method for row in rows] == [each.method for each in TABLE_4]
+    assert [systems[row.system or ""].data == "kd" for row in rows] == [each.is_distilled for each in TABLE_4]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"compare": [["a", "c"]]}, "'c'"),
+        ({"colour": 1}, "colour means nothing"),
+        ({"rows": {"a": {"title": "A", "paper": {"bleu": [1, 2]}}}}, "2 figures of bleu for 1 data sets"),
+        ({"rows": {"a": {"title": "A", "paper": {"chrf": [1]}}}}, "chrf, which is no measure"),
+        ({"rows": {"a": {"title": "A", "paper": {"bleu": ["high"]}}}}, "could not convert"),
+        ({"rows": {"a": {"title": "A", "values": {"bleu": {"of": "s", "at": "x"}}}}}, "no script of the recipe"),
+        ({"rows": {"a": {"title": "A", "values": {"bleu": {"of": "{output}", "at": "x["}}}}}, "row a"),
+        ({"rows": {"a": {"title": "A", "color": 1}}}, "color"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_in_one_sentence(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    recipe = {"source": "S", "shows": "s", "data": ["d"], "measures": ["bleu"], "rows": {"a": {"title": "A"}}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(recipe | change))
+    with pytest.raises(UserError, match=rf"mine\.yaml cannot be used .*{message}"):
+        load_recipe("mine", folder=tmp_path)
+
+
+def test_no_two_systems_train_differently_in_one_folder() -> None:
+    for scale in SCALES:
+        systems = load_systems(scale)
+        folders: dict[tuple[object, ...], tuple[object, ...]] = {}
+        for system in systems.values():
+            place = (system.data, system.method, system.size, system.suffix)
+            made = (system.words, system.width, system.start_from)
+            assert folders.setdefault(place, made) == made, system.name
+
+
+def test_the_shell_script_as_a_user_types_it(tmp_path: Path) -> None:
+    command = [SHELL / "haviv_figure3.sh", "--data", "multi30k", "--dry-run", "machine=cpu"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    assert "scripts/train.py data=multi30k_de_en method=at_axe size=tiny budget=cpu machine=cpu" in ended.stdout
+
+
+def test_all_files_are_recipes() -> None:
+    assert [path.suffix for path in FOLDER.iterdir() if path.suffix != ".yaml"] == []

@@ -1,0 +1,231 @@
+"""scripts/reproduce.py with the scripts that it runs replaced: which steps, in which order, and what the table says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nat_plugin.errors import UserError
+from scripts import reproduce
+from scripts.lib.runs import Run
+from tests.scripts.recipes.pretended_run import Pretended, make_data, make_older
+
+WORDS = ["--data", "data-bin/toy", "fairseq.max_update=100", "machine=cpu"]
+TABLE = Path("results/recipes/toy_tiny/axe_table2.json")
+
+
+def bleu(name: str) -> float:
+    return {"toy_kd/cmlm_ce_tiny": 10.0, "toy_kd/cmlm_axe_tiny_delta1": 60.0}.get(name, 30.0)
+
+
+@pytest.fixture
+def steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pretended:
+    steps = Pretended(bleu)
+    monkeypatch.chdir(tmp_path)
+    make_data(Path("data-bin/toy"))
+    make_older(Path("data-bin"))
+    monkeypatch.setattr("scripts.lib.steps.start", steps)
+    monkeypatch.setattr("scripts.lib.reproduce.scheduler._PAUSE_SECONDS", 0)
+    monkeypatch.setattr("scripts.lib.reproduce.agreement.SAMPLES", 50)
+    return steps
+
+
+def read(path: Path = TABLE) -> dict[str, Any]:
+    table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return table
+
+
+def test_a_table_from_nothing(steps: Pretended, capsys: pytest.CaptureFixture[str]) -> None:
+    reproduce.main(["axe_table2", *WORDS])
+    assert steps.scripts == [
+        "train.py", "distill.py", "train.py", "evaluate.py", "train.py", "tune.py", "evaluate.py"
+    ]  # fmt: skip
+    assert steps.commands[0][1:3] == ["data=data-bin/toy", "method=teacher"]
+    assert steps.commands[1] == ["distill.py", "runs/toy/teacher_tiny"]
+    assert steps.commands[2][1:3] == ["data=data-bin/toy_kd", "method=cmlm_ce"]
+    assert all("fairseq.max_update=100" in command for command in steps.commands if command[0] == "train.py")
+    assert "name=toy_kd/cmlm_axe_tiny_delta1" in steps.commands[4]
+    tuned = "runs/toy_kd/cmlm_axe_tiny_delta1/results/tune_length_multiplier.json"
+    assert steps.commands[6][steps.commands[6].index("--tuned") + 1] == tuned
+
+    table = read()
+    assert (table["paper_data"], table["data"], table["size"]) == ("wmt14_en_de", "toy", "tiny")
+    ce, axe = table["rows"]
+    assert (ce["row"], ce["tokenized_bleu"], ce["paper"]) == (
+        "ce", 10.5, {"data": "wmt14_en_de", "tokenized_bleu": 18.05}
+    )  # fmt: skip
+    assert (axe["updates"], axe["parameters"], axe["seed"]) == (100, 2186240, 1)
+    assert axe["commands"]["training"].startswith("scripts/train.py data=data-bin/toy_kd method=cmlm_axe")
+    [gap] = table["gaps"]
+    assert (gap["ours"], gap["paper"]) == (50.0, pytest.approx(5.48))
+    assert gap["p_values"]["1"] < 0.05
+    assert gap["verdict"] == "agrees"
+    shown = capsys.readouterr().out
+    assert "AXE CMLM − Cross Entropy CMLM" in shown
+    [line] = [line.split() for line in TABLE.with_suffix(".tsv").read_text().splitlines() if line.startswith("axe\t")]
+    assert line[:6] == ["axe", "AXE", "CMLM", "1", "100", "60.5"]
+    markdown = TABLE.with_suffix(".md").read_text(encoding="utf-8")
+    assert "| AXE CMLM" in markdown
+    assert "23.53" in markdown
+
+
+def test_what_is_done_is_not_done_again_and_what_is_old_is(steps: Pretended) -> None:
+    reproduce.main(["axe_table2", *WORDS])
+    steps.commands.clear()
+    reproduce.main(["axe_table2", "axe_table9", *WORDS])
+    assert steps.commands == []
+    make_older(Path("runs/toy_kd/cmlm_ce_tiny/results"), 1000)
+    reproduce.main(["axe_table2", *WORDS])
+    assert [command[:2] for command in steps.commands] == [["evaluate.py", "runs/toy_kd/cmlm_ce_tiny"]]
+
+
+def test_steps_that_tables_share_are_done_once(steps: Pretended) -> None:
+    reproduce.main(["axe_table2", "axe_table9", "axe_table6", *WORDS])
+    trainings = [" ".join(command) for command in steps.commands if command[0] == "train.py"]
+    assert len(trainings) == len(set(trainings)) == 1 + 1 + 5
+    assert len({" ".join(command) for command in steps.commands}) == len(steps.commands)
+    skipped = [row["skipped"] for row in read(TABLE.with_name("axe_table6.json"))["rows"]]
+    assert skipped == [0.1] * 5
+    assert read(TABLE.with_name("axe_table6.json"))["orders"][0]["rows"] == 5
+
+
+@pytest.mark.parametrize("number", [0, 2, 5, 6])
+def test_goes_on_after_a_kill(steps: Pretended, number: int) -> None:
+    steps.killed_at = number
+    with pytest.raises(KeyboardInterrupt):
+        reproduce.main(["axe_table2", *WORDS])
+    steps.killed_at = None
+    reproduce.main(["axe_table2", *WORDS])
+    assert len(steps.commands) == len({" ".join(command) for command in steps.commands}) == 7
+    assert len(read()["rows"]) == 2
+
+
+def test_what_does_not_hang_on_a_failed_step_goes_on(steps: Pretended) -> None:
+    steps.failing = "method=cmlm_ce"
+    with pytest.raises(UserError, match=r"1 step\(s\) failed \(1 more steps wait for that\).*cmlm_ce_tiny"):
+        reproduce.main(["axe_table2", *WORDS])
+    assert [row["row"] for row in read()["rows"]] == ["axe"]
+    steps.failing = ""
+    reproduce.main(["axe_table2", *WORDS])
+    assert [row["row"] for row in read()["rows"]] == ["ce", "axe"]
+
+
+def test_a_training_on_other_data_is_refused_and_kept(steps: Pretended) -> None:
+    reproduce.main(["axe_table2", *WORDS])
+    make_older(Path("runs/toy_kd/cmlm_ce_tiny/checkpoints"), 1000)
+    with pytest.raises(UserError, match=r"cmlm_ce_tiny was trained before .* move it away"):
+        reproduce.main(["axe_table2", *WORDS])
+    assert Run(Path("runs/toy_kd/cmlm_ce_tiny")).averaged_checkpoint.exists()
+
+
+def test_several_at_once_and_time_alone(steps: Pretended, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scripts.lib.reproduce.job.visible_gpus", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("scripts.lib.reproduce.scheduler.Scheduler._collect", collect_when_full)
+    reproduce.main(["gu_kong_table6", "--jobs", "3", *WORDS])
+    assert steps.scripts[-1] == "benchmark_latency.py"
+    assert steps.environments[-1] == {}
+    students = [
+        environment["CUDA_VISIBLE_DEVICES"]
+        for command, environment in zip(steps.commands, steps.environments, strict=True)
+        if "method=ctc" in command
+    ]
+    assert set(students) == {"0", "1"}
+    times = {row["row"]: row["speedup"] for row in read(TABLE.with_name("gu_kong_table6.json"))["rows"]}
+    assert times == {"1.5": 2.0, "2": 3.0, "2.5": 4.0, "3": 5.0}
+    assert Path("runs/logs").is_dir()
+
+
+def collect_when_full(self: Any, running: dict[str, Any], done: dict[str, float]) -> None:
+    """As if all that run side by side ended together; never more than there are jobs, and time alone."""
+    assert len(running) <= self.jobs
+    assert len(running) == 1 or not any(each.step.is_alone for each in running.values())
+    for key, each in list(running.items()):
+        del running[key]
+        each.step.note()
+        made_at = each.step.made_at()
+        assert made_at is not None
+        done[key] = made_at
+        self.on_done(each.step)
+
+
+def test_seeds_share_the_teacher_and_give_a_mean(steps: Pretended) -> None:
+    reproduce.main(["axe_table2", "--seeds", "1,2", *WORDS])
+    trainings = [command for command in steps.commands if command[0] == "train.py"]
+    assert len(trainings) == 1 + 2 * 2
+    second = [command for command in trainings if "fairseq.seed=2" in command]
+    assert [command[-1] for command in second] == [
+        "run=runs/seed2/toy_kd/cmlm_ce_tiny", "run=runs/seed2/toy_kd/cmlm_axe_tiny_delta1"
+    ]  # fmt: skip
+    assert [(row["row"], row["seed"]) for row in read()["rows"]] == [("ce", 1), ("ce", 2), ("axe", 1), ("axe", 2)]
+    assert "± " in TABLE.with_suffix(".md").read_text(encoding="utf-8")
+    assert set(read()["gaps"][0]["p_values"]) == {"1", "2"}
+
+
+def test_everything_goes_where_the_user_says(steps: Pretended) -> None:
+    reproduce.main(["axe_table2", "--runs", "disk/runs", "--output", "tables", *WORDS])
+    assert steps.commands[1][1:] == ["disk/runs/toy/teacher_tiny", "--output", "disk/runs/data-bin/toy_kd"]
+    assert steps.commands[2][1] == "data=disk/runs/data-bin/toy_kd"
+    assert not Path("runs").exists()
+    assert Path("tables/toy_tiny/axe_table2.md").exists()
+
+
+def test_a_better_row_stays(steps: Pretended) -> None:
+    reproduce.main(["axe_table2", *WORDS])
+    fewer = [word.replace("=100", "=60") for word in WORDS]
+    reproduce.main(["axe_table2", "--runs", "others", "--rows", "axe", *fewer])
+    assert [row["updates"] for row in read()["rows"]] == [100, 100]
+    more = [word.replace("=100", "=300") for word in WORDS]
+    reproduce.main(["axe_table2", "--runs", "third", "--rows", "axe", *more])
+    assert [row["updates"] for row in read()["rows"]] == [100, 300]
+
+
+def test_rows_of_a_recipe_of_recipes(steps: Pretended) -> None:
+    reproduce.main(["results", "--rows", "axe_table7,axe_table6/delta3", *WORDS])
+    rows = json.loads(Path("results/recipes/toy_tiny/results.json").read_text(encoding="utf-8"))
+    assert [row["row"] for row in rows if row["recipe"] == "axe_table6"] == ["delta3"]
+    assert len([row for row in rows if row["recipe"] == "axe_table7"]) == 11
+    assert next(row for row in rows if row["recipe"] == "axe_table6")["speedup"] == 2.0
+    assert "## Ghazvininejad et al. 2020, Table 7" in Path("results/recipes/toy_tiny/results.md").read_text()
+
+
+def test_a_dry_run_touches_nothing(steps: Pretended, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(Path().rglob("*"))
+    reproduce.main(["axe_table2", "--dry-run", *WORDS])
+    assert sorted(Path().rglob("*")) == before
+    assert steps.commands == []
+    shown = capsys.readouterr().out
+    assert "scripts/distill.py runs/toy/teacher_tiny\n" in shown
+    assert "# 8 steps, 7 of them to be done" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "name a recipe"),
+        (["axe_table1"], "there is no recipe 'axe_table1': choose some of axe_figure2"),
+        (["axe_table2", "--rows", "ce,glat"], "--rows names 'glat': choose some of ce, axe"),
+        (["axe_table2", "--seeds", "0"], "--seeds 0: give whole numbers from 1"),
+        (["axe_table2", "--jobs", "0"], "--jobs must be at least 1"),
+        (["axe_table2", "method=glat"], "method=glat is the recipe's to say"),
+        (["axe_table2", "--size", "huge"], "huge"),
+        (["axe_table2", "fairseq.max_tokens=7"], "machine.max_tokens"),
+        (["axe_table2", "--data", "wmt14_en_de", "--direction", "de_en"], "--data wmt14_en_de is not de_en"),
+        (["axe_table2", "--data", "wmt99_en_de"], "there is no prepared data folder data-bin/wmt99_en_de"),
+    ],
+)
+def test_refuses_in_one_sentence(steps: Pretended, words: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        reproduce.main(words)
+    assert steps.commands == []
+
+
+def test_a_file_that_is_no_table_is_not_written_over(steps: Pretended) -> None:
+    TABLE.parent.mkdir(parents=True)
+    TABLE.write_text('{"rows": [7]}')
+    with pytest.raises(UserError, match="is no table of a recipe"):
+        reproduce.main(["axe_table2", *WORDS])
+    assert steps.commands == []
