@@ -2,6 +2,7 @@
 
 ==============  ========================================================================================
 checkpoints     read safely; a file that is missing, damaged, foreign or does not fit gets one sentence
+literals        no text of a configuration is run as Python
 writing         written whole or not at all; a full disk gets one sentence
 settings        combinations of training flags that would fail hours later are refused at once
 text_input      fairseq-interactive reads UTF-8 strictly and names the line that is not
@@ -17,6 +18,7 @@ from __future__ import annotations
 from nat_plugin.guards import (
     checkpoints,
     empty_output,
+    literals,
     messages,
     output_symbols,
     precision,
@@ -28,5 +30,6 @@ from nat_plugin.guards import (
 
 def install() -> None:
     """Put all of them in place; fairseq has to be imported already. Safe to call again."""
-    for guard in (checkpoints, writing, settings, precision, text_input, output_symbols, empty_output, messages):
+    parts = (checkpoints, literals, writing, settings, precision, text_input, output_symbols, empty_output, messages)
+    for guard in parts:
         guard.install()
