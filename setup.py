@@ -25,12 +25,13 @@ OURS = [
     "regex",
     "sacrebleu>=2.0",
     "sacremoses",
+    "safetensors",
     "scikit-learn",
     "scipy",
     "sentencepiece",
     "subword-nmt",
     "tabulate",
-    "torch>=2.0",
+    "torch>=2.6",  # older ones may run what a checkpoint holds
     "tqdm",
 ]
 # What `import fairseq` needs beside these. It is installed without its dependencies (scripts/setup_env.sh says why):

@@ -34,7 +34,7 @@ def _guarded_saving(original: Function) -> Function:
         if async_write:
             original(obj, filename, async_write=True)
             return
-        _write_whole(filename, lambda handle: torch.save(obj, handle))
+        write_whole(filename, lambda handle: torch.save(obj, handle))
 
     return torch_persistent_save
 
@@ -47,13 +47,18 @@ def _guarded_copying(original: Function) -> Function:
         if os.path.exists(dst_path) and not overwrite:
             return False
         with open(src_path, "rb") as source:
-            _write_whole(dst_path, lambda handle: shutil.copyfileobj(source, handle))
+            write_whole(dst_path, lambda handle: shutil.copyfileobj(source, handle))
         return True
 
     return copy
 
 
-def _write_whole(filename: str, write: Callable[[IO[bytes]], object]) -> None:
+def write_whole(filename: str, write: Callable[[IO[bytes]], object]) -> None:
+    """Have a checkpoint written to a temporary name, which then becomes ``filename``.
+
+    Raises:
+        UserError: it could not be written; what was there is as it was.
+    """
     path = Path(filename)
     for leftover in path.parent.glob(f".{path.name}.*.tmp"):  # of a process that was killed
         leftover.unlink(missing_ok=True)

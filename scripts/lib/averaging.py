@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 import nat_plugin
 from nat_plugin.errors import UserError
-from nat_plugin.files import atomic_write
+from nat_plugin.guards.writing import write_whole
 
 _EPOCH_OR_UPDATE = re.compile(r"checkpoint(?:(\d+)|_(\d+)_(\d+))\.pt")
 
@@ -117,9 +117,17 @@ def last_checkpoints(folder: Path, count: int) -> list[Path]:
 
 def write_average(paths: Sequence[Path], output: Path) -> None:
     """Average ``paths`` into ``output``, which is whole or absent."""
-    state = average(paths)
+    write_checkpoint(average(paths), output)
+
+
+def write_checkpoint(state: dict[str, Any], output: Path) -> None:
+    """Write what :func:`load_checkpoint` returned, whole or not at all.
+
+    Raises:
+        UserError: the disk is full, or the folder cannot be written.
+    """
     if OmegaConf.is_config(state.get("cfg")):
         # As fairseq writes it: torch's safe loading knows no classes of omegaconf.
-        state["cfg"] = OmegaConf.to_container(state["cfg"], resolve=True, enum_to_str=True)
-    with atomic_write(output, "wb") as handle:
-        torch.save(state, handle)
+        cfg = OmegaConf.to_container(state["cfg"], resolve=True, enum_to_str=True)
+        state = {**state, "cfg": cfg}
+    write_whole(str(output), lambda handle: torch.save(state, handle))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nat_plugin.errors import UserError
+from nat_plugin.weights import SUFFIX, check_dictionaries, dictionary_words
 from scripts.lib.runs import Run
 
 _HALVES = ("load_encoder_from", "load_decoder_from")
@@ -60,15 +61,13 @@ def check_tokens(named: str, path: Path, data: Path, languages: tuple[str, str])
     """
     from scripts.lib.averaging import load_checkpoint  # seconds to import
 
+    if path.suffix == SUFFIX:
+        check_dictionaries(path, data, named)
     saved = (load_checkpoint(path).get("cfg") or {}).get("task") or {}
     for side, here in zip(("source", "target"), languages, strict=True):
         there = saved.get(f"{side}_lang")
         if there != here:
             raise UserError(f"{named} has {there} as its {side} language, not {here}: name another.")
         old, new = (folder / f"dict.{here}.txt" for folder in (Path(str(saved.get("data")).split(os.pathsep)[0]), data))
-        if old.is_file() and _words(old) != _words(new):
+        if old.is_file() and dictionary_words(old) != dictionary_words(new):
             raise UserError(f"{named} was trained with another dictionary, {old}, than {new}: use data of that one.")
-
-
-def _words(dictionary: Path) -> list[str]:
-    return [line.rpartition(" ")[0] for line in dictionary.read_text(encoding="utf-8").splitlines()]

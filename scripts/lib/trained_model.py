@@ -58,7 +58,7 @@ class TrainedModel:
 
         config = load_checkpoint(path).get("cfg") or {}
         try:
-            task, arch = config["task"], config["model"]["_name"]
+            task, arch = config["task"], config["model"]._name  # of fairseq's transformer it is a Namespace
             return cls(
                 run=Run(path.parent),
                 name=f"{path.resolve().parent.name}/{path.stem}",
@@ -70,7 +70,7 @@ class TrainedModel:
                 decoding={},
                 only_checkpoint=path,
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise UserError(
                 f"{path} does not say how to translate with it ({type(error).__name__}: {error}): name a run folder, "
                 "or a checkpoint that fairseq-train wrote for a translation task."

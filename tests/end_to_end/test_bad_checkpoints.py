@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from tests.checkpoints import CreatesFile
 from tests.end_to_end.commands import run
 from tests.end_to_end.conftest import Corpus, Model
 from tests.end_to_end.settings import ON_CPU, generate, train
 
 pytestmark = pytest.mark.end_to_end
-
-
-class CreatesFile:
-    """What it is unpickled to creates a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Callable[..., int], tuple[str]]:
-        return os.system, (f"touch '{self.path}'",)
 
 
 @pytest.fixture
@@ -44,6 +33,20 @@ def test_code_in_a_checkpoint_is_not_run(made: Corpus, state: dict[str, Any], tm
     for message in (generate(made.data, checkpoint).refusal(), train(made.data, tmp_path).refusal()):
         assert f"{checkpoint} was refused by torch's safe loader" in message
         assert "system" in message
+    assert not side_effect.exists()
+
+
+def test_code_in_a_configuration_is_not_run(made: Corpus, transformer: Path, tmp_path: Path) -> None:
+    """fairseq evaluates this option as Python when it builds the model, and no pickle is needed for that."""
+    side_effect, checkpoint = tmp_path / "executed", tmp_path / "evil.pt"
+    state = torch.load(transformer, weights_only=False)
+    state["cfg"]["model"].adaptive_softmax_cutoff = f"[__import__('pathlib').Path({str(side_effect)!r}).touch()]"
+    torch.save(state, checkpoint)
+    words = [made.data, "--task", "translation", "--path", checkpoint, *ON_CPU]
+    message = run("fairseq-generate", *words).refusal()
+    assert "a configuration holds" in message
+    assert "__import__" in message
+    assert "nothing in it was executed" in message
     assert not side_effect.exists()
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from nat_plugin.errors import UserError
+from scripts import weights as weights_script
 from scripts.lib.averaging import load_checkpoint, updates_done
 from scripts.lib.config import compose_run
 from scripts.lib.runs import Run
@@ -61,6 +62,27 @@ def test_a_missing_file_is_refused_in_one_sentence(made: Corpus, tmp_path: Path)
     words = settings.training(made.data, tmp_path, *FINE_TUNING, "--finetune-from-model", "gone.pt", "--max-update", 1)
     message = run("fairseq-train", *words).refusal()
     assert message.startswith("--finetune-from-model gone.pt does not exist: correct it")
+
+
+def test_weights_as_safetensors_begin_and_translate_as_the_checkpoint_does(
+    made: Corpus, model: Model, tmp_path: Path
+) -> None:
+    """fairseq's own commands read the file, and the checkpoint that is made of it, wherever they read a checkpoint."""
+    weights, back = tmp_path / "model.safetensors", tmp_path / "back.pt"
+    weights_script.main(["export", str(model.checkpoint), "--output", str(weights)])
+    weights_script.main(["import", str(weights), "--output", str(back)])
+    assert weights.stat().st_size < model.checkpoint.stat().st_size
+    expected, *others = (
+        settings.hypotheses(settings.generate(made.data, path).checked().output)
+        for path in (model.checkpoint, weights, back)
+    )
+    assert len(expected) == 101
+    assert others == [expected, expected]
+    first, second = (
+        load_checkpoint(tune(made, path, tmp_path / path.suffix[1:], 2)) for path in (model.checkpoint, weights)
+    )
+    for name, value in first["model"].items():
+        assert torch.equal(value, second["model"][name]), name
 
 
 class TestWhatStartFromMeans:
