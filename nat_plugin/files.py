@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 from collections.abc import Iterator
@@ -24,25 +25,52 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     with atomic_path(path) as temporary, open(temporary, mode, **text) as handle:
         yield handle
-        handle.flush()
-        os.fsync(handle.fileno())
 
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary name beside ``path``, for a program that writes files itself; on success it is renamed to ``path``.
+    """A temporary name beside ``path``, for a program that writes files itself; on success it is flushed to disk and
+    renamed to ``path``.
 
     Args:
-        path: the final file; its folder is created.
+        path: the final file; its folder is created. What killed processes left of it is removed.
     """
     final = Path(path)
     final.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(final)
     temporary = final.with_name(f".{final.name}.{os.getpid()}.tmp")
     try:
         yield temporary
+        flush_to_disk(temporary)
         os.replace(temporary, final)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def flush_to_disk(path: Path) -> None:
+    """Wait until the content of a file is on the disk, so that a lost node cannot leave its name without it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_leftovers(final: Path) -> None:
+    for leftover in final.parent.glob(f".{glob.escape(final.name)}.*.tmp"):
+        process = leftover.name.split(".")[-2]
+        if process.isdigit() and not _is_running(int(process)):
+            leftover.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

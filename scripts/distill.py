@@ -192,11 +192,12 @@ def distil(
     settings = describe_settings(teacher, data, source, shards)
     key = fingerprint(settings)
     record = output / RECORD
+    plan = ShardPlan(output / distillation.WORK_FOLDER / "shards", key, shards, sentences)
     if _is_done(record, key):
+        shutil.rmtree(plan.folder, ignore_errors=True)  # still there after a kill at the very end
         print(f"{output}: the distilled data are complete.", file=sys.stderr)
         return
     record.unlink(missing_ok=True)
-    plan = ShardPlan(output / distillation.WORK_FOLDER / "shards", key, shards, sentences)
     translate_missing(plan, part.pieces(shards), teacher, devices)
     if part.is_all:
         put_together(plan, data, output, teacher, devices, settings, command)

@@ -257,6 +257,7 @@ def average(chosen: Mapping[str, Any], run: Run) -> None:
             f"{run.checkpoints} holds no checkpoint to average by average.kind={chosen['kind']}: they were removed, so "
             "set average.kind=none, or train again."
         )
+    run.averaged_file.unlink(missing_ok=True)  # it must never name other checkpoints than averaged.pt is made of
     averaging.write_average(paths, run.averaged_checkpoint)
     write_json(run.averaged_file, {**chosen, "checkpoints": names})
     print(

@@ -15,6 +15,7 @@ from typing import IO, Any
 from tqdm import tqdm
 
 from nat_plugin.errors import UserError
+from nat_plugin.files import atomic_write
 from scripts.lib.cli import shell
 from scripts.lib.config import to_flags
 from scripts.lib.machine import cores
@@ -184,7 +185,7 @@ def run_generate(
     """Run a command of :func:`generate_command`, show progress, and keep all it printed in ``log_path``.
 
     Args:
-        log_path: where standard output and, after it, standard error go.
+        log_path: where standard output and, after it, standard error go, once the command has ended.
         sentences: how many are expected, for the progress bar alone; see :func:`check_complete`.
         description: the progress bar's label.
         threads: processor threads for torch; by default ``OMP_NUM_THREADS``, or all processors of this process.
@@ -195,10 +196,8 @@ def run_generate(
     threads = threads or default_threads()
     reader = _OutputReader()
     path = Path(log_path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", encoding="utf-8", newline="\n") as log, tempfile.TemporaryFile() as errors:
+    with atomic_write(path) as log, tempfile.TemporaryFile() as errors:
         log.write(f"$ {shell(command)}\n")
-        log.flush()
         try:
             status = _stream(command, log, errors, reader, sentences, description, threads)
         finally:

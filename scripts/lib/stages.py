@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nat_plugin.errors import UserError
-from nat_plugin.files import write_json
+from nat_plugin.files import flush_to_disk, write_json
 
 _TEMPORARY = "unfinished-"
 
@@ -67,6 +67,7 @@ class StageStore:
             files = sorted(path.relative_to(unfinished) for path in unfinished.rglob("*") if path.is_file())
             for file in files:
                 (stage.folder / file).parent.mkdir(parents=True, exist_ok=True)
+                flush_to_disk(unfinished / file)
                 os.replace(unfinished / file, stage.folder / file)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)

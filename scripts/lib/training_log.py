@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections import deque
@@ -49,12 +50,14 @@ class TrainingLog:
     """Writes each line to a file and shows the essential numbers on the terminal.
 
     Args:
-        path: the log file; a continued training adds to it.
+        path: the log file; a continued training adds to it, on a line of its own also where a kill tore the last one.
         max_update: the length of the progress bar, or None.
     """
 
     def __init__(self, path: Path, max_update: int | None) -> None:
         self._file = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 (closed in close)
+        if _is_torn(path):
+            self._file.write("\n")
         self._tail: deque[str] = deque(maxlen=_KEPT_LINES)
         # A log file or a pipe gets a line every half minute, a terminal one that renews itself.
         interval = 0.5 if sys.stderr.isatty() else 30.0
@@ -65,9 +68,9 @@ class TrainingLog:
         """Handle one line of fairseq-train's output."""
         self._file.write(line if line.endswith("\n") else line + "\n")
         self._tail.append(line.rstrip())
-        match = _LINE.search(line)
-        if match:
-            self._show(match[1], json.loads(match[2]))
+        found = _read_line(line)
+        if found:
+            self._show(*found)
 
     def _show(self, stage: str, values: dict[str, Any]) -> None:
         # In the lines of a validation every key carries the prefix "valid_", in those of an epoch "train_".
@@ -162,10 +165,25 @@ def _read_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): train with scripts/train.py.") from error
-    for line in lines:
-        match = _LINE.search(line)
-        if match:
-            yield match[1], json.loads(match[2])
+    yield from filter(None, map(_read_line, lines))
+
+
+def _read_line(line: str) -> tuple[str, dict[str, Any]] | None:
+    """The stage and the numbers of a line of fairseq's JSON log; None for any other, and for one that a kill tore."""
+    match = _LINE.search(line)
+    if not match:
+        return None
+    try:
+        return match[1], json.loads(match[2])
+    except ValueError:
+        return None
+
+
+def _is_torn(path: Path) -> bool:
+    with open(path, "rb") as handle:
+        size = handle.seek(0, os.SEEK_END)
+        handle.seek(max(0, size - 1))
+        return size > 0 and handle.read(1) != b"\n"
 
 
 def explain_failure(lines: list[str], status: int, log_file: Path) -> str:

@@ -28,8 +28,8 @@ MODULES = {
 }
 TIME_LIMIT = 300
 
-_server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(["pytest", "sacrebleu", "torch._dynamo", *MODULES.values()])
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["pytest", "sacrebleu", "torch._dynamo", *MODULES.values()])
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def start(command: str, *arguments: object, stdin: bytes = b"", file_limit: int 
     (Path(folder.name) / "stdin").write_bytes(stdin)
     user_dir = [] if command == "fairseq-hydra-train" else ["--user-dir", str(USER_DIR)]
     words = [*map(str, arguments), *user_dir]
-    process = _server.Process(target=_run, args=(command, words, folder.name, file_limit))
+    process = SERVER.Process(target=_run, args=(command, words, folder.name, file_limit))
     process.start()
     return Running(process, folder)
 
@@ -134,7 +134,7 @@ def _run(command: str, words: list[str], folder: str, file_limit: int | None) ->
         flags = os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND
         os.dup2(os.open(name, flags, 0o600), number)
     sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, "w" if number else "r") for number in range(3))
-    _log_to_standard_output()
+    log_to_standard_output()
     sys.path = [entry for entry in sys.path if Path(entry).resolve() != ROOT]  # only --user-dir names it
     sys.argv = [command, *words]
     if file_limit is not None:
@@ -154,7 +154,7 @@ def _run(command: str, words: list[str], folder: str, file_limit: int | None) ->
     os._exit(status)
 
 
-def _log_to_standard_output() -> None:
+def log_to_standard_output() -> None:
     """fairseq set its logging up when it was imported, in the server; bring it to this process's standard output."""
     root = logging.getLogger()
     for handler in list(root.handlers):

@@ -99,8 +99,12 @@ def test_a_finished_distillation_is_not_repeated(
     teacher_run: Path, distilled: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (distilled / "distill.json").stat().st_mtime_ns
+    left = distilled / distillation.WORK_FOLDER / "shards" / "00000.jsonl"  # killed when it was removing them
+    left.parent.mkdir()
+    left.touch()
     main([str(teacher_run), "--output", str(distilled), "--shards", "6", "--processes", "1"])
     assert "complete" in capsys.readouterr().err
+    assert not left.parent.exists()
     assert (distilled / "distill.json").stat().st_mtime_ns == before
 
 

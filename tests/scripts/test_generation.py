@@ -208,6 +208,14 @@ def test_failure_carries_the_reason_and_the_log(program: Any, tmp_path: Path) ->
     assert (tmp_path / "test.log").read_text(encoding="utf-8").endswith("S-0\ta\nerror: λ must be above 0.\n")
 
 
+def test_the_log_of_before_stays_until_the_new_one_is_whole(program: Any, tmp_path: Path) -> None:
+    log = tmp_path / "test.log"
+    log.write_text("of before")
+    program(f"print('S-0\\ta', open({str(log)!r}).read()); print({OUTPUT!r}, end='')")
+    run_generate(["fairseq-generate"], log)
+    assert "S-0\ta of before\n" in log.read_text(encoding="utf-8")
+
+
 def test_a_killed_process_is_reported(program: Any, tmp_path: Path) -> None:
     program("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     with pytest.raises(UserError, match="ended by signal 9, as happens when memory runs out"):

@@ -16,6 +16,8 @@ from nat_plugin.errors import UserError
 from scripts.lib.averaging import load_checkpoint, updates_done
 from scripts.lib.runs import Run, config_differences
 from scripts.lib.training_log import explain_failure
+from scripts.train import average
+from tests.checkpoints import STATE
 from tests.scripts.tiny_training import (
     TEACHER_UPDATES,
     assert_same_parameters,
@@ -63,6 +65,22 @@ def test_the_average_follows_its_count(tiny_data: Path, teacher_run: Path, tmp_p
     [best] = run.averaged_from()
     assert_same_parameters(run.averaged_checkpoint, run.checkpoints / best)
     assert_same_parameters(run.averaged_checkpoint, run.checkpoints / "checkpoint_best.pt")
+
+
+def test_an_average_that_is_cut_short_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """averaged.json never names other checkpoints than those that averaged.pt is made of."""
+    run, chosen = Run(tmp_path), {"kind": "last", "count": 1}
+    run.checkpoints.mkdir()
+    for name in ("checkpoint1.pt", "checkpoint2.pt"):
+        torch.save(STATE | {"model": {"weight": torch.tensor([float(name[10])])}}, run.checkpoints / name)
+    average({**chosen, "count": 2}, run)
+    assert run.averaged_from() == ["checkpoint2.pt", "checkpoint1.pt"]
+    with monkeypatch.context() as patch:  # killed when the new average was written
+        patch.setattr("scripts.train.write_json", lambda *arguments: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            average(chosen, run)
+    average({**chosen, "count": 2}, run)
+    assert parameters(run.averaged_checkpoint)["weight"].tolist() == [1.5]
 
 
 @pytest.mark.end_to_end

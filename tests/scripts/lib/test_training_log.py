@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nat_plugin.errors import UserError
-from scripts.lib.training_log import read_curves
+from scripts.lib.training_log import TrainingLog, read_curves
 
 
 def inner(updates: int, loss: float) -> str:
@@ -44,3 +44,18 @@ def test_refuses_a_log_without_losses(tmp_path: Path) -> None:
         read_curves(write(tmp_path))
     with pytest.raises(UserError, match=r"nowhere.log cannot be read .*scripts/train\.py"):
         read_curves(tmp_path / "nowhere.log")
+
+
+def test_a_torn_line_harms_none_after_it(tmp_path: Path) -> None:
+    path = write(tmp_path, inner(50, 5), inner(100, 4)[:-9])
+    log = TrainingLog(path, None)
+    log.take(inner(60, 4.5) + "\n")
+    log.close()
+    assert path.read_text(encoding="utf-8").count("\n") == 4  # the torn line was ended first
+    assert read_curves(path).training == {50: 5, 60: 4.5}
+
+
+def test_a_line_that_ran_into_a_torn_one_is_passed_over(tmp_path: Path) -> None:
+    """As logs of old have them."""
+    found = read_curves(write(tmp_path, inner(50, 5), inner(60, 4.5)[:-9] + inner(60, 4.5), inner(70, 4)))
+    assert found.training == {50: 5, 70: 4}
