@@ -3,7 +3,7 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test slow-test lint format clean
+.PHONY: help setup demo test slow-test soak lint format clean
 .PHONY: benchmark-alignments benchmark-scaling benchmark-training-step benchmark-dynamic-kd benchmark-latency benchmark-export
 
 help: ## list these targets
@@ -25,6 +25,9 @@ test: lint ## lint, then every test that is not slow, a file on each core
 
 slow-test: setup ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow --durations=15
+
+soak: setup ## kill -9 prepare, distill, train and tune SOAK_KILLS=200 times: nothing is lost (most of an hour)
+	$(BIN)/python -m pytest -m soak --capture=no tests/soak
 
 benchmark-alignments: setup ## the losses against fairseq's cross entropy: time, memory, Viterbi (minutes)
 	$(BIN)/python benchmarks/alignments.py
