@@ -35,7 +35,7 @@ def test_micro_batches_give_the_gradient_of_the_whole(name: str, predict: str) -
     parts = gradient(
         model, criterion, [helpers.batch(data, part) for part in ([0, 5], [1], [2, 3, 4, 6, 7, 8], [9, 10, 11])]
     )
-    torch.testing.assert_close(whole, parts, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(whole, parts, **helpers.ROUNDING)
 
 
 def test_masks_change_with_the_update_but_not_in_validation() -> None:

@@ -147,7 +147,7 @@ def test_micro_batches_give_the_gradient_of_the_whole(name: str) -> None:
     criterion = helpers.criterion(name, made, label_smoothing=0.1)
     whole = gradient(model, criterion, [helpers.batch(data)])
     parts = [helpers.batch(data, part) for part in ([0, 5], [1], [2, 3, 4, 6, 7, 8], [9, 10, 11])]
-    torch.testing.assert_close(whole, gradient(model, criterion, parts), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(whole, gradient(model, criterion, parts), **helpers.ROUNDING)
 
 
 @pytest.mark.parametrize("name", CRITERIONS)

@@ -88,7 +88,7 @@ def test_micro_batches_give_the_gradient_of_the_whole(masking: str) -> None:
     criterion = helpers.criterion("nat_axe", task)
     parts = [helpers.batch(data, part) for part in ([0, 5], [1], [2, 3, 4, 6, 7, 8], [9, 10, 11])]
     whole = gradient(model, criterion, [helpers.batch(data)])
-    torch.testing.assert_close(whole, gradient(model, criterion, parts), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(whole, gradient(model, criterion, parts), **helpers.ROUNDING)
 
 
 def test_its_gradient_reaches_head_decoder_and_encoder() -> None:

@@ -88,7 +88,7 @@ def test_micro_batches_give_the_gradient_of_the_whole(name: str, free_bits: str)
         parts = [helpers.batch(data, part) for part in ([0, 5], [1], [2, 3], [6], [4])]
         gradients.append(gradient(model, criterion, parts))
     for other in gradients[1:]:
-        torch.testing.assert_close(gradients[0], other, rtol=1e-7, atol=1e-9)
+        torch.testing.assert_close(gradients[0], other, **helpers.ROUNDING)
 
 
 @pytest.mark.parametrize("name", ["nat_cross_entropy", "nat_ctc"])

@@ -218,7 +218,7 @@ def test_micro_batches_give_the_gradient_of_the_whole(name: str, options: dict[s
     for log_key in ("choices", "chosen_1", "candidate_cost", "candidate_regulariser"):
         if log_key in whole[2]:
             assert float(whole[2][log_key]) == pytest.approx(sum(float(log[log_key]) for _, _, log in parts), rel=1e-6)
-    torch.testing.assert_close(sum(gradient for _, gradient, _ in parts), whole[1], rtol=1e-8, atol=1e-11)
+    torch.testing.assert_close(sum(gradient for _, gradient, _ in parts), whole[1], **helpers.ROUNDING)
 
 
 def test_validation_is_about_the_batchs_own_target() -> None:
