@@ -29,7 +29,9 @@ MODULES = {
 TIME_LIMIT = 300
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["pytest", "sacrebleu", "torch._dynamo", *MODULES.values()])
+SERVER.set_forkserver_preload(
+    ["pytest", "sacrebleu", "sacremoses", "sentencepiece", "subword_nmt.apply_bpe", "torch._dynamo", *MODULES.values()]
+)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from tests.soak.preloaded import programs
 pytestmark = pytest.mark.end_to_end
 
 
-@pytest.mark.timeout(1800)  # most of a minute where nothing else runs
+@pytest.mark.timeout(1800)  # on a busy machine
 def test_ten_kills_lose_nothing(tmp_path: Path) -> None:
     small = Scale(sentences=60, updates=(60, 24), interval=6, shards=6, multipliers=3)
     with programs() as folder:
