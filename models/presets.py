@@ -7,8 +7,6 @@
 from dataclasses import field, make_dataclass
 from typing import Any, Dict
 
-from fairseq.models import register_model
-
 from nat_plugin.models.config import (
     Copying,
     GlancingDistance,
@@ -17,6 +15,7 @@ from nat_plugin.models.config import (
     NatTransformerConfig,
     RevealedCount,
 )
+from nat_plugin.models.lazy_registration import register_lazily
 from nat_plugin.models.nat_transformer import NatTransformerModel
 
 
@@ -51,7 +50,8 @@ def preset_config(name: str, overrides: Dict[str, Any]) -> type:
         (key, known[key].type, field(default=value, metadata=dict(known[key].metadata)))
         for key, value in overrides.items()
     ]
-    made = make_dataclass(name, entries, bases=(NatTransformerConfig,))
+    # How two are compared and printed is inherited: 71 presets are made whenever the plugin is loaded.
+    made = make_dataclass(name, entries, bases=(NatTransformerConfig,), repr=False, eq=False)
     made.__module__ = __name__
     return made
 
@@ -60,8 +60,7 @@ def register_preset(name: str, overrides: Dict[str, Any]) -> type:
     """Register a preset with fairseq under ``name`` and return its model class."""
     title = "".join(part.capitalize() for part in name.split("_"))
     model = type(f"{title}Model", (NatTransformerModel,), {"__doc__": f"Preset ``{name}``.", "__module__": __name__})
-    registered: type = register_model(name, dataclass=preset_config(f"{title}Config", overrides))(model)
-    return registered
+    return register_lazily(name, model, preset_config(f"{title}Config", overrides))
 
 
 # Gu & Kong 2021, appendix A: every model of theirs copies softly, and plain NAT predicts the length
