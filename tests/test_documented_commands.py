@@ -38,6 +38,20 @@ def take_fairseq(command: Command) -> None:
     options.parse_args_and_arch(parser, words)
 
 
+def take_hydra(command: Command) -> None:
+    """Hydra's own parser, and the composed file; of a sweep the first job. Launchers are other packages'."""
+    nat_plugin.register()
+    from fairseq.dataclass.initialize import hydra_init
+    from hydra import compose, initialize_config_dir
+    from hydra._internal.utils import get_args_parser
+
+    options = get_args_parser().parse_args(command.words[1:])
+    overrides = [word.partition(",")[0] for word in options.overrides if not word.startswith("hydra")]
+    hydra_init("config")
+    with initialize_config_dir(str(ROOT / options.config_dir), version_base="1.1"):
+        compose(options.config_name, overrides)
+
+
 def take_script(command: Command) -> None:
     """The script's own parser; Hydra for train.py, whose data may be a folder that is not there; recipes by name."""
     program, *words = command.words
@@ -73,7 +87,8 @@ def test_the_command_is_understood(command: Command, tmp_path: Path, monkeypatch
         assert (ROOT / program).is_file()
         take = take_script
     else:
-        take = {"make": take_make, "pip": take_pip}.get(program, take_fairseq)
+        others = {"make": take_make, "pip": take_pip, "fairseq-hydra-train": take_hydra}
+        take = others.get(program, take_fairseq)
     try:
         take(command)
     except SystemExit as error:  # argparse has said why
