@@ -21,7 +21,7 @@ lint: setup ## ruff and mypy
 	$(BIN)/mypy
 
 test: lint ## lint, then every test that is not slow, a file on each core
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --durations=15
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder --durations=15
 
 slow-test: setup ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow --durations=15

@@ -2,7 +2,8 @@
 
 A process that has fairseq imported, and nothing of ours, forks one for each command. What is started, and what a script
 finds beside ``sys.executable``, are small programs that hand their arguments, environment and open files over and wait;
-the fork joins their process group, so that a kill of the group reaches it, and ends when they do.
+the fork joins their process group, so that a kill of the group reaches it, and ends when they do. Those of the
+environment's programs that are neither stand there too, as they are.
 """
 
 from __future__ import annotations
@@ -20,16 +21,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
-from tests.end_to_end.commands import MODULES, ROOT, SERVER, log_to_standard_output
+from tests.end_to_end.commands import MODULES, ROOT, SERVER, end_workers, log_to_standard_output
 
-SCRIPT = "script"  # the program that runs one of scripts/
+PYTHON = "python"  # runs one of scripts/ in a fork; whatever else it is given, in a Python of its own
 _PROGRAM = """#!{python} -IS
 import json, os, socket, sys
+name, words = os.path.basename(sys.argv[0]), sys.argv[1:]
+if name == {PYTHON!r} and not (words and os.path.dirname(os.path.realpath(words[0])) == {scripts!r}):
+    os.execv({python!r}, [{python!r}, *words])
 end = socket.socket(socket.AF_UNIX)
 end.connect({address!r})
-request = dict(words=[os.path.basename(sys.argv[0]), *sys.argv[1:]], folder=os.getcwd(), group=os.getpgrp())
-request["environment"] = dict(os.environ)
+request = dict(words=[name, *words], folder=os.getcwd(), group=os.getpgrp(), environment=dict(os.environ))
 socket.send_fds(end, [json.dumps(request).encode() + b"\\n"], [0, 1, 2])
 answer = end.recv(16)
 sys.exit(int(answer) if answer else 137)
@@ -38,16 +42,19 @@ sys.exit(int(answer) if answer else 137)
 
 @contextmanager
 def programs() -> Iterator[Path]:
-    """A folder of programs: fairseq's commands, and :data:`SCRIPT`, whose first argument is ``train.py``, …"""
+    """A folder of programs: fairseq's commands, :data:`PYTHON`, and links to the others of this environment."""
     with tempfile.TemporaryDirectory(prefix="preloaded.") as name:
         folder, address = Path(name), f"{name}/socket"
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(address)
         listener.listen(64)
-        (folder / "python").symlink_to(sys.executable)
-        for program in (SCRIPT, *MODULES):
-            (folder / program).write_text(_PROGRAM.format(python=sys.executable, address=address))
+        text = _PROGRAM.format(python=sys.executable, address=address, scripts=str(ROOT / "scripts"), PYTHON=PYTHON)
+        for program in (PYTHON, *MODULES):
+            (folder / program).write_text(text)
             (folder / program).chmod(0o755)
+        for program in Path(sys.executable).parent.iterdir():
+            if program.name not in MODULES and not program.name.startswith(PYTHON):
+                (folder / program.name).symlink_to(program)
         server = SERVER.Process(target=_serve, args=(listener, name))
         server.start()
         listener.close()
@@ -56,6 +63,13 @@ def programs() -> Iterator[Path]:
         finally:
             server.kill()
             server.join()
+
+
+@contextmanager
+def in_use(folder: Path) -> Iterator[None]:
+    """Scripts of this process, and what they start, find the programs of ``folder``."""
+    with mock.patch.object(sys, "executable", str(folder / PYTHON)):
+        yield
 
 
 def _serve(listener: socket.socket, folder: str) -> None:
@@ -94,6 +108,7 @@ def _become(connection: socket.socket, request: dict[str, Any], files: list[int]
         status = _run(request["words"], folder)
     except BaseException:
         sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+    end_workers()
     sys.stdout.flush()
     sys.stderr.flush()
     connection.sendall(str(status).encode())
@@ -108,8 +123,8 @@ def _end_with(connection: socket.socket) -> None:
 
 def _run(words: list[str], folder: str) -> int:
     try:
-        if words[0] == SCRIPT:
-            sys.executable = f"{folder}/python"
+        if words[0] == PYTHON:
+            sys.executable = f"{folder}/{PYTHON}"
             sys.argv = words[1:]
             script = importlib.import_module(f"scripts.{Path(words[1]).stem}")
             importlib.import_module("scripts.lib.cli").run_main(script.main)

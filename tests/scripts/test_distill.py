@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,7 +30,7 @@ from scripts.lib.teacher import (
     find_fault,
 )
 from tests.helpers import dictionary
-from tests.scripts.tiny_training import SIZES, run_script, small_disk, start_script, wait_for
+from tests.scripts.tiny_training import SIZES, kill, run_script, small_disk, start_script, wait_for
 
 TRAIN_TARGETS = ("bpe/train.bb", "tok/train.bb", "raw/train.bb", "train.aa-bb.bb.bin", "train.aa-bb.bb.idx")
 
@@ -117,8 +116,7 @@ def test_killed_and_continued_equals_uninterrupted(
     shards = output / distillation.WORK_FOLDER / "shards"
     process = start_script("distill.py", words)
     wait_for(lambda: len(list(shards.glob("0*.jsonl"))) >= 2, process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill(process)
     assert not (output / "distill.json").exists()
     assert not (output / "train.aa-bb.bb.idx").exists()  # no training can start on half of it
     done = sorted(shards.glob("0*.jsonl"))

@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import re
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from scripts import study_halves
 from scripts.lib.config import compose_run
 from scripts.lib.in_process import SplitTranslator
 from scripts.lib.runs import Run
-from tests.scripts.tiny_training import parameters, settings, start_script, wait_for
+from tests.scripts.tiny_training import kill, parameters, settings, start_script, wait_for
 from tests.scripts.untrained_runs import make_run
 
 UPDATES, INTERVAL = 14, 4
@@ -117,8 +116,7 @@ def test_a_killed_study_goes_on(tiny_data: Path, tmp_path: Path, capsys: pytest.
     process = start_script("study_halves.py", arguments)
     runs = {half: Run(tmp_path / "study" / "convergence" / f"{half}_trained") for half in ("encoder", "decoder")}
     wait_for(runs["encoder"].last_checkpoint.exists, process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill(process)
     assert not (tmp_path / "study" / "convergence.json").exists()
 
     study_halves.main(arguments)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +20,7 @@ from tests.checkpoints import STATE
 from tests.scripts.tiny_training import (
     TEACHER_UPDATES,
     assert_same_parameters,
+    kill,
     parameters,
     run_script,
     settings,
@@ -122,8 +122,7 @@ def test_killed_and_continued_equals_uninterrupted(tiny_data: Path, teacher_run:
     words = settings(tiny_data, run.folder, max_update=TEACHER_UPDATES)
     process = start_script("train.py", words)
     wait_for(run.last_checkpoint.exists, process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill(process)
     # Whatever is half-written does no harm.
     (run.checkpoints / "checkpoint_best.pt.tmp").write_bytes(b"half")
     with run.locked():

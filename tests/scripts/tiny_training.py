@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -94,14 +95,34 @@ def train(words: list[str]) -> None:
 
 
 def start_script(name: str, words: list[str]) -> subprocess.Popen[str]:
-    """A script as a user starts it, from the root of the repository."""
+    """A script as a user starts it, from the root of the repository; with what it starts it is a process group."""
     return subprocess.Popen(
         [sys.executable, str(ROOT / "scripts" / name), *words],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        process_group=0,
     )
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """kill -9, and wait until what the script has started has ended by itself."""
+    process.kill()
+    process.wait()
+    assert wait_until_gone(process.pid, seconds=30), "what was killed left processes behind"
+
+
+def wait_until_gone(group: int, seconds: float) -> bool:
+    """Wait until no process of the group is left; False if some are after ``seconds``."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.002)
+    return False
 
 
 def run_script(name: str, words: list[str]) -> tuple[int, str]:

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.end_to_end.commands import ROOT
+from tests.preloaded import PYTHON
+from tests.scripts.tiny_training import wait_until_gone
 from tests.soak import pipeline
 from tests.soak.pipeline import Job, Scale
-from tests.soak.preloaded import SCRIPT
 
 LONGEST = 900.0  # seconds that a command may take on a busy machine
 MOMENTS = ("at any time", "just after a save", "while something is written")
@@ -35,7 +36,7 @@ class Soak:
     Args:
         folder: where the projects lie, and what the last command said.
         seed: decides which moments are aimed at; where in its work a command is then depends on the machine too.
-        programs: see :mod:`tests.soak.preloaded`; without, every command is a Python of its own, as a user starts it.
+        programs: see :mod:`tests.preloaded`; without, every command is a Python of its own, as a user starts it.
     """
 
     folder: Path
@@ -139,9 +140,9 @@ class Soak:
 
     def _start(self, job: Job, project: Path, output: Any) -> subprocess.Popen[bytes]:
         script, *words = job.command
-        own = [sys.executable, str(ROOT / "scripts" / script)]
+        python = self.programs / PYTHON if self.programs else sys.executable
         return subprocess.Popen(
-            [*([str(self.programs / SCRIPT), script] if self.programs else own), *words],
+            [str(python), str(ROOT / "scripts" / script), *words],
             cwd=project,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
             stdin=subprocess.DEVNULL,
@@ -189,10 +190,4 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
     """kill -9 to the process and all that it started, and wait until they are gone."""
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    gone = _after(10)
-    while not gone():
-        try:
-            os.killpg(process.pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(_LOOK)
+    wait_until_gone(process.pid, seconds=10)

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.preloaded import programs
 from tests.soak.killing import Soak
 from tests.soak.pipeline import Scale
-from tests.soak.preloaded import programs
 
 pytestmark = pytest.mark.end_to_end
 
 
 @pytest.mark.timeout(1800)  # on a busy machine
 def test_ten_kills_lose_nothing(tmp_path: Path) -> None:
-    small = Scale(sentences=60, updates=(60, 24), interval=6, shards=6, multipliers=3)
+    small = Scale(sentences=60, updates=(30, 24), interval=6, shards=6, multipliers=3)
     with programs() as folder:
         soak = Soak(tmp_path, small, seed=3, programs=folder)
         soak.run(kills=10, of_a_project=10)

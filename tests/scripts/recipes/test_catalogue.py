@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,7 @@ def test_no_two_systems_train_differently_in_one_folder() -> None:
 
 def test_the_shell_script_as_a_user_types_it(tmp_path: Path) -> None:
     command = [SHELL / "haviv_figure3.sh", "--data", "multi30k", "--dry-run", "machine=cpu"]
-    activated = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    activated = {**os.environ, "PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}"}
     ended = subprocess.run(command, cwd=tmp_path, env=activated, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stderr
     assert "scripts/train.py data=multi30k_de_en method=at_axe size=tiny budget=cpu machine=cpu" in ended.stdout
