@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -36,13 +35,13 @@ class Soak:
     Args:
         folder: where the projects lie, and what the last command said.
         seed: decides which moments are aimed at; where in its work a command is then depends on the machine too.
-        programs: see :mod:`tests.preloaded`; without, every command is a Python of its own, as a user starts it.
+        programs: of :mod:`tests.preloaded`: no kill is aimed at the seconds in which a command imports torch.
     """
 
     folder: Path
     scale: Scale
     seed: int
-    programs: Path | None = None
+    programs: Path
     killed: dict[str, int] = field(default_factory=dict)
     """Kills by job and moment."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -140,9 +139,8 @@ class Soak:
 
     def _start(self, job: Job, project: Path, output: Any) -> subprocess.Popen[bytes]:
         script, *words = job.command
-        python = self.programs / PYTHON if self.programs else sys.executable
         return subprocess.Popen(
-            [str(python), str(ROOT / "scripts" / script), *words],
+            [str(self.programs / PYTHON), str(ROOT / "scripts" / script), *words],
             cwd=project,
             env=os.environ | {"OMP_NUM_THREADS": "1"},
             stdin=subprocess.DEVNULL,

@@ -35,8 +35,10 @@ def test_many_kills_lose_nothing(tmp_path: Path) -> None:
     seed = int(os.environ.get("SOAK_SEED") or time.time())
     print(f"{kills} kills, SOAK_SEED={seed}, in {tmp_path}", flush=True)
     started = time.monotonic()
-    soak = Soak(tmp_path, Scale(sentences=300, updates=(400, 400), interval=20, shards=12, multipliers=6), seed)
-    soak.run(kills, of_a_project=25)
+    large = Scale(sentences=300, updates=(400, 400), interval=20, shards=12, multipliers=6)
+    with programs() as folder:
+        soak = Soak(tmp_path, large, seed, programs=folder)
+        soak.run(kills, of_a_project=25)
     for what, number in sorted(soak.killed.items()):
         print(f"{number:4d}  {what}")
     print(f"{soak.kills} kills in {(time.monotonic() - started) / 60:.0f} minutes, nothing lost (SOAK_SEED={seed})")
