@@ -60,6 +60,10 @@ class Presence:
         self._path.touch()
         return self._path.stat().st_mtime - path.stat().st_mtime > SILENT_SECONDS
 
+    def is_alone(self) -> bool:
+        """Whether nobody else is there."""
+        return all(path.name == self.name or self.is_gone(path.name) for path in self._path.parent.iterdir())
+
     def forget(self) -> None:
         """Remove the files of those that are gone."""
         for path in self._path.parent.iterdir():

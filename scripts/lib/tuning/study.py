@@ -24,6 +24,7 @@ from scripts.lib.tuning.space import Settings, Space, identity
 
 POLL_SECONDS = 2.0
 _DRAWS = 10  # how often a sampler may propose what has been tried before something else is taken
+_CLAIM = ".claim"
 _CLAIM_GRACE_SECONDS = 300  # to queue a large grid on a slow disk takes a while
 _STARTED = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING)
 
@@ -75,13 +76,26 @@ class SharedStudy:
         key = {"about": about, "space": repr(space.dimensions), "sampler": space.sampler, "seed": seed}
         name = f"{'_'.join(space.names)} {fingerprint(key)[:16]}"
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._claiming = JournalFileOpenLock(f"{self.path}.claim", grace_period=_CLAIM_GRACE_SECONDS)
+        self._claiming = JournalFileOpenLock(f"{self.path}{_CLAIM}", grace_period=_CLAIM_GRACE_SECONDS)
         self._presence = Presence(self.path.with_name(f"{self.path.name}.workers"))
+        self._remove_orphaned_locks()
         with _held(self._claiming):
             self._presence.forget()
             self._study = _open(self.path, name)
             if space.sampler == "grid":
                 self._queue_grid(order)
+
+    def _remove_orphaned_locks(self) -> None:
+        """Remove locks that a killed process has left, rather than wait until they are old enough to be taken away.
+
+        Every process makes its file in the folder of workers before it takes a lock: of one that has been there before
+        nobody else was, the holder is gone. Nobody else removes such a lock meanwhile, since we are there.
+        """
+        locks = [Path(f"{self.path}{lock}.lock") for lock in ("", _CLAIM)]
+        left = [path for path in locks if path.exists()]
+        if left and self._presence.is_alone():
+            for path in left:
+                path.unlink(missing_ok=True)
 
     def __enter__(self) -> SharedStudy:
         return self

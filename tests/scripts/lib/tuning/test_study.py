@@ -57,6 +57,23 @@ def test_a_killed_worker_changes_nothing(sampler: str, tmp_path: Path) -> None:
     assert sorted(begun(log)) == sorted([*begun(tmp_path / "whole.log"), killed]), "and nothing else is"
 
 
+def test_a_lock_of_a_killed_process_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = tmp_path / "killed.journal"
+    locks = [tmp_path / f"killed.journal{name}.lock" for name in ("", ".claim")]
+    with worker.study(journal, "grid"):
+        pass
+    for lock in locks:
+        lock.touch()
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("it waits for the lock"))
+    with worker.study(journal, "grid"):
+        assert not any(lock.exists() for lock in locks)
+        for lock in locks:
+            lock.touch()
+        with pytest.raises(pytest.fail.Exception, match="it waits for the lock"):
+            worker.study(journal, "grid")  # the first is there, and may hold it
+        assert all(lock.exists() for lock in locks)
+
+
 @pytest.mark.parametrize("sampler", ["grid", "tpe"])
 def test_two_workers_do_nothing_twice(sampler: str, tmp_path: Path) -> None:
     journal, log = tmp_path / "shared.journal", tmp_path / "log"
