@@ -25,7 +25,8 @@ import torch
 
 from benchmarks.machine import versions
 from nat_plugin.files import atomic_write, write_json
-from scripts.lib.analysis_options import analysis_parser, check_names, check_options, read_own_rows
+from scripts.lib.analysed_runs import plan_runs
+from scripts.lib.analysis_options import analysis_parser, check_options, read_own_rows
 from scripts.lib.canvases import plain_canvas
 from scripts.lib.cli import run_main, shell
 from scripts.lib.comparison import check_edges
@@ -70,14 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         load_pyplot()
     torch.set_num_threads(options.threads or default_threads())
     command = shell(["scripts/analyse_confidence.py", *(sys.argv[1:] if arguments is None else arguments)])
-    evaluations = [
-        Evaluation.plan(
-            folder, split=options.split, data=options.data, checkpoint=options.checkpoint, name=options.name
-        )
-        for folder in options.runs
-    ]
-    check_names(options, (evaluation.system for evaluation in evaluations))
-    for evaluation in evaluations:
+    for evaluation in plan_runs(options):
         row = analyse(evaluation, options, command)
         if options.output:
             update_rows(options.output, [row])

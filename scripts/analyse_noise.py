@@ -31,7 +31,8 @@ from nat_plugin.analysis.state_noise import PLACES
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
 from scripts.evaluate import parse_overrides
-from scripts.lib.analysis_options import add_overrides, analysis_parser, check_names, check_options, read_own_rows
+from scripts.lib.analysed_runs import plan_runs
+from scripts.lib.analysis_options import add_overrides, analysis_parser, check_options, read_own_rows
 from scripts.lib.cli import run_main, shell
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import default_threads, displayed_path
@@ -97,18 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         load_pyplot()
     torch.set_num_threads(options.threads or default_threads())
     command = shell(["scripts/analyse_noise.py", *(sys.argv[1:] if arguments is None else arguments)])
-    evaluations = [
-        Evaluation.plan(
-            folder,
-            split=options.split,
-            data=options.data,
-            checkpoint=options.checkpoint,
-            overrides=options.overrides,
-            name=options.name,
-        )
-        for folder in options.runs
-    ]
-    check_names(options, (evaluation.system for evaluation in evaluations))
+    evaluations = plan_runs(options)
     for evaluation in evaluations:
         row = analyse(evaluation, options, command)
         if options.output:

@@ -29,7 +29,8 @@ from benchmarks.machine import versions
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
 from scripts.evaluate import parse_overrides
-from scripts.lib.analysis_options import add_overrides, analysis_parser, check_names, check_options, read_own_rows
+from scripts.lib.analysed_runs import plan_runs
+from scripts.lib.analysis_options import add_overrides, analysis_parser, check_options, read_own_rows
 from scripts.lib.averaging import load_checkpoint
 from scripts.lib.cli import run_main, shell
 from scripts.lib.evaluation import Evaluation
@@ -65,18 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         read_own_rows(options.output, "translations", "slots")  # refused before the work, not after
     torch.set_num_threads(options.threads or default_threads())
     command = shell(["scripts/analyse_references.py", *(sys.argv[1:] if arguments is None else arguments)])
-    evaluations = [
-        Evaluation.plan(
-            folder,
-            split=options.split,
-            data=options.data,
-            checkpoint=options.checkpoint,
-            overrides=options.overrides,
-            name=options.name,
-        )
-        for folder in options.runs
-    ]
-    check_names(options, (evaluation.system for evaluation in evaluations))
+    evaluations = plan_runs(options)
     found = []
     for evaluation in evaluations:
         found.append(analyse(evaluation, options, command))

@@ -31,7 +31,8 @@ from nat_plugin.analysis.mple import BETAS, bits_per_token, target_cost
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
 from scripts.evaluate import parse_overrides
-from scripts.lib.analysis_options import add_overrides, analysis_parser, check_names, check_options, read_own_rows
+from scripts.lib.analysed_runs import plan_runs
+from scripts.lib.analysis_options import add_overrides, analysis_parser, check_options, read_own_rows
 from scripts.lib.cli import run_main, shell
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import default_threads, displayed_path
@@ -120,18 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.c = None if options.total_correlation is None else read_total_correlation(options.total_correlation)
     torch.set_num_threads(options.threads or default_threads())
     command = shell(["scripts/measure_mple.py", *(sys.argv[1:] if arguments is None else arguments)])
-    evaluations = [
-        Evaluation.plan(
-            folder,
-            split=options.split,
-            data=options.data,
-            checkpoint=options.checkpoint,
-            overrides=options.overrides,
-            name=options.name,
-        )
-        for folder in options.runs
-    ]
-    check_names(options, (evaluation.system for evaluation in evaluations))
+    evaluations = plan_runs(options)
     inputs = find_inputs(options)
     rows = []
     for evaluation in evaluations:
