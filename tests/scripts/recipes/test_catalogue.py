@@ -14,6 +14,7 @@ import yaml
 from nat_plugin.errors import UserError
 from scripts import reproduce
 from scripts.lib.reproduce.catalogue import FOLDER, SCALES, load_recipe, load_systems, recipe_names
+from scripts.lib.reproduce.job import Job
 from tests.documented import ROOT
 
 PAPERS: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "configs" / "papers.yaml").read_text(encoding="utf-8"))
@@ -119,6 +120,12 @@ def test_a_wrong_recipe_is_refused_in_one_sentence(change: dict[str, Any], messa
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(recipe | change))
     with pytest.raises(UserError, match=rf"mine\.yaml cannot be used .*{message}"):
         load_recipe("mine", folder=tmp_path)
+
+
+def test_all_recipes_go_together() -> None:
+    """On one data set no two of them make the same file in different ways."""
+    options = reproduce.parse_arguments([*recipe_names(), "--data", "multi30k", "--dry-run", "machine=cpu"])
+    assert len(Job(options, "reproduce.py").planned) == len(recipe_names()) - 1  # one is several of the others
 
 
 def test_no_two_systems_train_differently_in_one_folder() -> None:

@@ -1,0 +1,28 @@
+"""All recipes together, from prepared text to their tables, with models that have learned nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scripts import reproduce
+from scripts.lib.reproduce.catalogue import load_recipe, recipe_names
+from tests.scripts import tiny_training
+
+ALL = [name for name in recipe_names() if name != "results"]  # which is several of the others
+
+
+@pytest.mark.slow
+@pytest.mark.end_to_end
+@pytest.mark.timeout(0)
+def test_every_recipe_runs(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = ("data=", "run=", "method=")
+    small = [word for word in tiny_training.settings(tiny_data, tmp_path, max_update=30) if not word.startswith(given)]
+    reproduce.main([*ALL, "--data", str(tiny_data), "--runs", "runs", "--output", "tables", *small])
+    for name in ALL:
+        [path] = Path("tables").glob(f"*/{name}.json")
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        assert len(rows) == len(load_recipe(name).rows)
