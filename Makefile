@@ -26,7 +26,7 @@ test: lint ## lint, then every test that is not slow, a file on each core
 slow-test: setup ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow --durations=15
 
-soak: setup ## kill -9 prepare, distill, train and tune SOAK_KILLS=200 times: nothing is lost (most of an hour)
+soak: setup ## kill -9 prepare, distill, train and tune SOAK_KILLS=200 times: nothing is lost (20 minutes)
 	$(BIN)/python -m pytest -m soak --capture=no tests/soak
 
 benchmark-alignments: setup ## the losses against fairseq's cross entropy: time, memory, Viterbi (minutes)
