@@ -25,9 +25,9 @@ import torch
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write
 from scripts.evaluate import parse_overrides
+from scripts.lib.analysed_runs import plan_runs
 from scripts.lib.analysis_options import add_overrides, check_least
 from scripts.lib.cli import run_main, shell
-from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import default_threads, displayed_path
 from scripts.lib.in_process import SplitTranslator
 from scripts.lib.report.page import render_page
@@ -84,16 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_arguments(arguments)
     torch.set_num_threads(options.threads or default_threads())
     command = shell(["scripts/show_sentences.py", *(sys.argv[1:] if arguments is None else arguments)])
-    evaluations = [
-        Evaluation.plan(
-            folder,
-            split=options.split,
-            data=options.data,
-            checkpoint=options.checkpoint,
-            overrides=options.overrides,
-        )
-        for folder in options.runs
-    ]
+    evaluations = plan_runs(options)
     check_same_text(evaluations)
     choice = Choice(options.sentences, options.worst, options.longest, options.differ)
     if choice == Choice():

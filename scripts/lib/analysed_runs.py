@@ -9,7 +9,10 @@ from scripts.lib.evaluation import Evaluation
 
 
 def plan_runs(options: argparse.Namespace) -> list[Evaluation]:
-    """Read and check everything about each run of :func:`scripts.lib.analysis_options.analysis_parser`'s options.
+    """Read and check everything about each run of an analysis.
+
+    Args:
+        options: of :func:`scripts.lib.analysis_options.analysis_parser`, or like them; --set and --name may be missing.
 
     Raises:
         UserError: a run, its checkpoint or its data cannot be used, or two have one name where each is to have a row.
@@ -20,10 +23,11 @@ def plan_runs(options: argparse.Namespace) -> list[Evaluation]:
             split=options.split,
             data=options.data,
             checkpoint=options.checkpoint,
-            overrides=vars(options).get("overrides"),  # not every analysis has --set
-            name=options.name,
+            overrides=vars(options).get("overrides"),
+            name=vars(options).get("name"),
         )
         for folder in options.runs
     ]
-    check_names(options, (evaluation.system for evaluation in evaluations))
+    if "name" in options:
+        check_names(options, (evaluation.system for evaluation in evaluations))
     return evaluations
