@@ -102,7 +102,7 @@ def start_script(name: str, words: list[str]) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        process_group=0,
+        preexec_fn=os.setpgrp,
     )
 
 
