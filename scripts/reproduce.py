@@ -5,18 +5,20 @@
     scripts/reproduce.py axe_table2 --dry-run                     # every command, checked, and nothing done
     scripts/reproduce.py axe_table2 gu_kong_table4 --jobs 2       # Multi30k, tiny models; two steps side by side
     scripts/reproduce.py axe_table2 --data wmt14_en_de            # the paper's own data, size and budget
+    scripts/reproduce.py axe_table2 fairseq.max_update=2000 teacher:fairseq.max_update=4000
     scripts/reproduce.py results --rows axe_table2,gu_kong_table4/kd_ctc --runs /big/disk/runs --seeds 1,2,3
 
 A recipe is a file of configs/recipes; scripts/recipes/NAME.sh runs one. Data are prepared, a teacher is trained and
 distils them, students are trained and translate the test set: each step once, however many recipes need it, and not
 again while its result is there and younger than what it is made of. Killed at any point, the same command goes on.
 Written to --output/DATA_SIZE are NAME.json, .md and .tsv, and what the recipe's scripts draw. key=value words go to all
-trainings.
+trainings, SYSTEM:key=value words to those of one system of configs/systems.yaml.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,7 +43,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser = argparse.ArgumentParser(
         description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("words", nargs="*", metavar="NAME | key=value", help="recipes, and words for scripts/train.py")
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="NAME | key=value",
+        help="recipes, and words for scripts/train.py; SYSTEM:key=value for one system's trainings",
+    )
     parser.add_argument("--list", action="store_true", help="say which recipes there are, and stop")
     parser.add_argument(
         "--data",
@@ -62,7 +69,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--threads", type=int, metavar="N", help="of each step (default: a fair share of the cores)")
     parser.add_argument("--dry-run", action="store_true", help="print and check every command, and do nothing")
     options = parser.parse_intermixed_args(arguments)  # recipes come first, words for the trainings often last
-    options.settings = [word for word in options.words if "=" in word]
+    _divide_settings(options)
     options.names = [word for word in options.words if "=" not in word]
     if not options.names and not options.list:
         raise UserError(f"name a recipe: {', '.join(recipe_names())}.")
@@ -73,6 +80,16 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     options.seeds = _seeds(options.seeds)
     options.rows = [row for row in options.rows.split(",") if row] if options.rows is not None else None
     return options
+
+
+def _divide_settings(options: argparse.Namespace) -> None:
+    """Words for all trainings, and those for one system's."""
+    options.settings, options.own_settings = [], {}
+    for word in options.words:
+        if own := re.fullmatch(r"(\w+):([^=]+=.*)", word):
+            options.own_settings.setdefault(own[1], []).append(own[2])
+        elif "=" in word:
+            options.settings.append(word)
 
 
 def _seeds(text: str) -> list[int]:

@@ -79,6 +79,7 @@ class Job:
             runs=options.runs,
             output=options.output,
             settings=options.settings,
+            own_settings=options.own_settings,
         )
         return load_recipe(name, scale.kind), scale
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ class Scale:
         runs: the folder of all runs, and of distilled data unless it is the usual one.
         output: the folder of results.
         settings: words for scripts/train.py, for all trainings alike.
+        own_settings: such words for the trainings of one system, which stand above those for all.
     """
 
     kind: str
@@ -58,6 +59,7 @@ class Scale:
     runs: Path
     output: Path
     settings: tuple[str, ...] = ()
+    own_settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     seed: int = 1
 
     def with_seed(self, seed: int) -> Scale:
@@ -68,6 +70,12 @@ class Scale:
     def results(self) -> Path:
         """The folder of the tables of these data and this size."""
         return self.output / f"{self.raw.name}_{self.size}"
+
+    def settings_of(self, system: str) -> list[str]:
+        """The words for the training of a system: those for all but where it has its own."""
+        own = self.own_settings.get(system, ())
+        keys = {_key(word) for word in own}
+        return [*(word for word in self.settings if _key(word) not in keys), *own]
 
     def run_root(self, system: System) -> Path:
         """Where the runs of a system lie: teachers of the first seed serve all."""
@@ -102,6 +110,7 @@ def choose_scale(
     runs: Path,
     output: Path,
     settings: Sequence[str],
+    own_settings: Mapping[str, Sequence[str]],
 ) -> Scale:
     """What a recipe runs at.
 
@@ -124,6 +133,7 @@ def choose_scale(
         runs=runs,
         output=output,
         settings=tuple(settings),
+        own_settings={system: tuple(words) for system, words in own_settings.items()},
     )
 
 
@@ -145,6 +155,10 @@ def find_data(name: str, direction: str | None, default: str) -> DataSet:
         chosen = f"{name}_{direction or default}"
     known = _read_config(chosen)
     return DataSet(chosen, Path(known["path"]) if known else DATA_FOLDER / chosen)
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0]
 
 
 def _read_config(name: str) -> dict[str, Any] | None:

@@ -33,14 +33,17 @@ class SystemSteps:
         systems: by name, of the scale's kind.
 
     Raises:
-        UserError: one of the user's words for scripts/train.py is a recipe's to say.
+        UserError: one of the user's words for scripts/train.py is a recipe's to say, or for a system that there is not.
     """
 
     def __init__(self, graph: Graph, systems: Mapping[str, System], scale: Scale) -> None:
         self.graph, self.systems, self.scale = graph, dict(systems), scale
-        for word in scale.settings:
-            if (key := word.partition("=")[0]) in _DECIDED:
-                raise UserError(f"{word} is the recipe's to say: use {_DECIDED[key]}.")
+        for name, words in {"": scale.settings, **scale.own_settings}.items():
+            if name and name not in self.systems:
+                raise UserError(f"{name}:{words[0]} is for no system: configs/systems.yaml names them.")
+            for word in words:
+                if (key := word.partition("=")[0]) in _DECIDED:
+                    raise UserError(f"{word} is the recipe's to say: use {_DECIDED[key]}.")
 
     def system(self, name: str) -> System:
         """A system by name."""
@@ -86,7 +89,7 @@ class SystemSteps:
             words.append(f"start_from={start}")
         if self.scale.seed != 1 and not system.is_shared:
             words.append(f"fairseq.seed={self.scale.seed}")
-        words += self.scale.settings
+        words += self.scale.settings_of(name)
         if system.suffix:
             words.append(f"name={data.name}/{folder}")
         if root != Path("runs"):

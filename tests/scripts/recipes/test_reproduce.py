@@ -192,6 +192,16 @@ def test_rows_of_a_recipe_of_recipes(steps: Pretended) -> None:
     assert "## Ghazvininejad et al. 2020, Table 7" in Path("results/recipes/toy_tiny/results.md").read_text()
 
 
+def test_words_for_one_system(steps: Pretended) -> None:
+    reproduce.main(["axe_table2", *WORDS, "teacher:fairseq.max_update=300", "teacher:fairseq.lr=3e-3"])
+    teacher, *students = [command for command in steps.commands if command[0] == "train.py"]
+    assert [word for word in teacher if word.startswith("fairseq.")] == ["fairseq.max_update=300", "fairseq.lr=3e-3"]
+    assert len(students) == 2
+    for student in students:
+        assert "fairseq.max_update=100" in student
+        assert "fairseq.lr=3e-3" not in student
+
+
 def test_a_dry_run_touches_nothing(steps: Pretended, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(Path().rglob("*"))
     reproduce.main(["axe_table2", "--dry-run", *WORDS])
@@ -211,6 +221,8 @@ def test_a_dry_run_touches_nothing(steps: Pretended, capsys: pytest.CaptureFixtu
         (["axe_table2", "--seeds", "0"], "--seeds 0: give whole numbers from 1"),
         (["axe_table2", "--jobs", "0"], "--jobs must be at least 1"),
         (["axe_table2", "method=glat"], "method=glat is the recipe's to say"),
+        (["axe_table2", "teacher:fairseq.seed=2"], "fairseq.seed=2 is the recipe's to say: use --seeds"),
+        (["axe_table2", "tutor:fairseq.lr=1"], "tutor:fairseq.lr=1 is for no system"),
         (["axe_table2", "--size", "huge"], "huge"),
         (["axe_table2", "fairseq.max_tokens=7"], "machine.max_tokens"),
         (["axe_table2", "--data", "wmt14_en_de", "--direction", "de_en"], "--data wmt14_en_de is not de_en"),
