@@ -32,7 +32,6 @@ from benchmarks.backends import choose_backends
 from benchmarks.clock import add_clock, check_clock
 from benchmarks.losses import LABEL_SMOOTHING, LOSSES
 from benchmarks.machine import describe_machine
-from benchmarks.pivot import replace_block
 from benchmarks.problems import Shape, parse_shape
 from benchmarks.ratios import Plan, time_losses, time_viterbi, weigh_losses
 from benchmarks.report import Results, render
@@ -40,6 +39,7 @@ from nat_plugin.alignments.backends import BACKENDS
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
 from scripts.lib.cli import run_main, shell
+from scripts.lib.pages import replace_block
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTPUT = ROOT / "results" / "benchmark_alignments.json"

@@ -28,13 +28,14 @@ from torch import Tensor
 from benchmarks import bars
 from benchmarks.clock import add_clock, check_clock
 from benchmarks.machine import describe_in_words, describe_machine
-from benchmarks.pivot import markdown, replace_block
+from benchmarks.pivot import markdown
 from benchmarks.timing import measure, measure_pairs
 from benchmarks.training import Training
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
 from nat_plugin.models.target_choice import TargetCandidates, choose_targets
 from scripts.lib.cli import run_main, shell
+from scripts.lib.pages import replace_block
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTPUT = ROOT / "results" / "benchmark_dynamic_kd.json"

@@ -31,7 +31,7 @@ from benchmarks.inference import BASE, RandomSystem, Task, Width, autoregressive
 from benchmarks.inference_options import ROOT, inference_parser, settle
 from benchmarks.machine import describe_in_words, describe_machine
 from benchmarks.memory import available
-from benchmarks.pivot import markdown, replace_block
+from benchmarks.pivot import markdown
 from nat_plugin.files import write_json
 from nat_plugin.serving.onnx_export import check_installed
 from scripts.lib.cli import run_main, shell
@@ -40,6 +40,7 @@ from scripts.lib.latency.one_by_one import measure_one_by_one, warm_up
 from scripts.lib.latency.rows import one_by_one_figures, throughput_figures
 from scripts.lib.latency.throughput import measure_throughput
 from scripts.lib.latency.translator import Translates
+from scripts.lib.pages import replace_block
 
 OUTPUT = ROOT / "results" / "benchmark_export.json"
 TINY = Width(32, 64, 2, 1)

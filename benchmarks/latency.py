@@ -33,7 +33,6 @@ from benchmarks.inference_options import ROOT, inference_parser, settle
 from benchmarks.latency_report import render
 from benchmarks.machine import describe_machine
 from benchmarks.memory import available
-from benchmarks.pivot import replace_block
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
 from scripts.lib.cli import run_main, shell
@@ -41,6 +40,7 @@ from scripts.lib.latency.one_by_one import measure_one_by_one, warm_up
 from scripts.lib.latency.rows import one_by_one_figures, throughput_figures
 from scripts.lib.latency.throughput import measure_throughput
 from scripts.lib.machine import cores
+from scripts.lib.pages import replace_block
 
 OUTPUT = ROOT / "results" / "benchmark_latency.json"
 RATIOS = (1.5, 2.0, 2.5, 3.0)

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Optional
 
 from tabulate import tabulate
 
 from benchmarks.bars import verdict
 from benchmarks.problems import Shape
-from nat_plugin.errors import UserError
-from nat_plugin.files import atomic_write
 
 Figure = dict[str, Any]
-BEGIN, END = "<!-- begin: {name} -->", "<!-- end: {name} -->"
 
 
 def pivot(figures: Sequence[Figure], value: str, bar: str, decimals: int = 2, worst: bool = True) -> str:
@@ -53,24 +49,6 @@ def case_name(shape: Shape) -> str:
     """A column's heading; the canvas of CTC is three times as wide, which the heading leaves to the text."""
     thousands = f"{shape.vocabulary // 1000}k" if shape.vocabulary % 1000 == 0 else str(shape.vocabulary)
     return f"{thousands} {shape}"
-
-
-def replace_block(page: Path, name: str, text: str) -> None:
-    """Put ``text`` between a page's ``<!-- begin: name -->`` and ``<!-- end: name -->``.
-
-    Raises:
-        UserError: the page is not there or has no such block.
-    """
-    begin, end = BEGIN.format(name=name), END.format(name=name)
-    try:
-        before, found, rest = page.read_text(encoding="utf-8").partition(begin)
-    except FileNotFoundError as error:
-        raise UserError(f"--docs {page} does not exist: name a page with the lines {begin} and {end}.") from error
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        raise UserError(f"--docs {page} has nowhere to put the table: add the lines {begin} and {end}.")
-    with atomic_write(page) as handle:
-        handle.write(f"{before}{begin}\n{text.strip()}\n{end}{after}")
 
 
 def _cell(value: Optional[float], aim: Optional[float], decimals: int) -> str:

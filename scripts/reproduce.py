@@ -65,6 +65,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "--output", type=Path, default=Path("results/recipes"), metavar="DIR", help="of tables (default: %(default)s)"
     )
+    parser.add_argument(
+        "--docs",
+        type=Path,
+        metavar="PAGE",
+        help="put tables into this page too, where it has a block of the name",
+    )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="steps side by side (default: 1)")
     parser.add_argument("--threads", type=int, metavar="N", help="of each step (default: a fair share of the cores)")
     parser.add_argument("--dry-run", action="store_true", help="print and check every command, and do nothing")

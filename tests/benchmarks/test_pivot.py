@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from benchmarks.bars import verdict
-from benchmarks.pivot import case_name, pivot, replace_block
+from benchmarks.pivot import case_name, pivot
 from benchmarks.problems import Shape
-from nat_plugin.errors import UserError
 
 
 def figure(case: str, ratio: float | None, bar: float | None = 1.1) -> dict[str, object]:
@@ -45,20 +42,3 @@ def test_what_could_not_be_measured_is_a_dash() -> None:
 def test_names_of_cases() -> None:
     assert case_name(Shape(32, 30, 30, 8000)) == "8k (32, 30, 30)"
     assert case_name(Shape(2, 6, 6, 50)) == "50 (2, 6, 6)"
-
-
-def test_a_block_is_replaced_and_nothing_else(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text("before\n<!-- begin: x -->\nold\n<!-- end: x -->\nafter\n", encoding="utf-8")
-    replace_block(page, "x", "new\ntable\n")
-    assert page.read_text(encoding="utf-8") == "before\n<!-- begin: x -->\nnew\ntable\n<!-- end: x -->\nafter\n"
-
-
-@pytest.mark.parametrize("content", [None, "no block", "<!-- begin: x --> and no end"])
-def test_a_page_without_the_block_is_refused(content: str | None, tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    if content is not None:
-        page.write_text(content, encoding="utf-8")
-    with pytest.raises(UserError, match="<!-- end: x -->"):
-        replace_block(page, "x", "new")
-    assert content is None or page.read_text(encoding="utf-8") == content

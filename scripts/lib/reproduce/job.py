@@ -10,6 +10,7 @@ from tabulate import tabulate
 from nat_plugin.errors import UserError
 from scripts.lib.command_check import check_command
 from scripts.lib.machine import visible_gpus
+from scripts.lib.pages import block_names, replace_block
 from scripts.lib.recipes import RECIPES
 from scripts.lib.reproduce.catalogue import load_recipe, load_systems, recipe_names
 from scripts.lib.reproduce.collecting import collect
@@ -46,6 +47,7 @@ class Job:
                 self.groups[name] = list(recipe.includes)
             for part in recipe.includes or (name,):
                 self._plan(part, recipe.latency if recipe.includes else None, unused)
+        self._blocks = block_names(options.docs) if options.docs else []
         if unused:
             there = ", ".join(key for name in options.names for key in _keys_of(load_recipe(name)))
             raise UserError(f"--rows names '{min(unused)}': choose some of {there}.")
@@ -157,6 +159,8 @@ class Job:
         self._tables[name] = table
         if table.rows:
             table.save()
+            if name in self._blocks:
+                replace_block(self.options.docs, name, table.markdown(level=3))
 
     def _report_groups(self) -> None:
         """A recipe of recipes has the tables of all, those of earlier runs too."""

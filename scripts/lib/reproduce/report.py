@@ -123,12 +123,16 @@ class Table:
             "rows": self.rows,
         }
 
-    def markdown(self) -> str:
-        """For people."""
+    def markdown(self, level: int = 2) -> str:
+        """For people.
+
+        Args:
+            level: of the heading.
+        """
         column = self.recipe.paper_column(self.scale.raw.name)
         beside = f"; the paper's: {self.recipe.data[column]}" if column is not None else ""
         parts = [
-            f"## {self.recipe.source}: {self.recipe.shows}",
+            f"{'#' * level} {self.recipe.source}: {self.recipe.shows}",
             f"`{self.command}`: {self.scale.raw.name}, {self.scale.size}, budget {self.scale.budget}{beside}.",
             self.table("pipe"),
             *self.sentences(),

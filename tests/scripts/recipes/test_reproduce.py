@@ -192,6 +192,15 @@ def test_rows_of_a_recipe_of_recipes(steps: Pretended) -> None:
     assert "## Ghazvininejad et al. 2020, Table 7" in Path("results/recipes/toy_tiny/results.md").read_text()
 
 
+def test_a_page_of_the_documentation(steps: Pretended) -> None:
+    page = Path("page.md")
+    page.write_text("<!-- begin: axe_table2 -->\nold\n<!-- end: axe_table2 -->\n<!-- begin: mple_table2 -->kept\n")
+    reproduce.main(["axe_table2", "axe_table9", "--docs", "page.md", *WORDS])
+    text = page.read_text()
+    table = TABLE.with_suffix(".md").read_text()
+    assert text == f"<!-- begin: axe_table2 -->\n#{table}<!-- end: axe_table2 -->\n<!-- begin: mple_table2 -->kept\n"
+
+
 def test_words_for_one_system(steps: Pretended) -> None:
     reproduce.main(["axe_table2", *WORDS, "teacher:fairseq.max_update=300", "teacher:fairseq.lr=3e-3"])
     teacher, *students = [command for command in steps.commands if command[0] == "train.py"]
@@ -224,6 +233,7 @@ def test_a_dry_run_touches_nothing(steps: Pretended, capsys: pytest.CaptureFixtu
         (["axe_table2", "teacher:fairseq.seed=2"], "fairseq.seed=2 is the recipe's to say: use --seeds"),
         (["axe_table2", "tutor:fairseq.lr=1"], "tutor:fairseq.lr=1 is for no system"),
         (["axe_table2", "--size", "huge"], "huge"),
+        (["axe_table2", "--docs", "nowhere.md"], "--docs nowhere.md does not exist"),
         (["axe_table2", "fairseq.max_tokens=7"], "machine.max_tokens"),
         (["axe_table2", "--data", "wmt14_en_de", "--direction", "de_en"], "--data wmt14_en_de is not de_en"),
         (["axe_table2", "--data", "wmt99_en_de"], "there is no prepared data folder data-bin/wmt99_en_de"),
