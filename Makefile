@@ -4,7 +4,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test slow-test soak lint format clean
-.PHONY: benchmark-alignments benchmark-scaling benchmark-training-step benchmark-dynamic-kd benchmark-latency benchmark-export
+.PHONY: benchmark-alignments benchmark-scaling benchmark-training-step benchmark-dynamic-kd benchmark-latency benchmark-export benchmark-freed-memory
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ benchmark-latency: setup ## one pass against autoregressive translation, random 
 
 benchmark-export: setup ## exported one-pass models (ONNX Runtime, int8) against torch
 	$(BIN)/python benchmarks/export.py
+
+benchmark-freed-memory: setup ## trainings on a CPU with and without kept memory
+	$(BIN)/python benchmarks/freed_memory.py
 
 format: setup ## let ruff rewrite the code
 	$(BIN)/ruff check --fix

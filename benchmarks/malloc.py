@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nat_plugin.errors import UserError
+from scripts.lib.heap import KEEP_FREED_MEMORY
 
 ROOT = Path(__file__).resolve().parents[1]
 VARIABLES = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_TRIM_THRESHOLD_")
@@ -24,7 +25,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     # glibc as it is
     "default": {},
     # nothing goes back to the kernel: blocks come from one heap that is never trimmed
-    "keep": {"MALLOC_MMAP_MAX_": "0", "MALLOC_TOP_PAD_": str(2**26), "MALLOC_TRIM_THRESHOLD_": str(2**46)},
+    "keep": KEEP_FREED_MEMORY,
     # everything from 64 KiB on goes back at once: what the resident set holds is what is in use
     "return": {"MALLOC_MMAP_THRESHOLD_": str(2**16)},
 }

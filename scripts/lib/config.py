@@ -159,6 +159,7 @@ def _validate(config: Mapping[str, Any]) -> None:
     machine = config["machine"]
     _one_of("machine.device", machine["device"], ("cpu", "cuda"))
     _one_of("machine.precision", machine["precision"], ("fp32", "fp16", "bf16"))
+    _one_of("machine.keep_freed_memory", machine.get("keep_freed_memory", False), (True, False))
     _positive_integer("machine.max_tokens", machine["max_tokens"])
     if machine["processes"] != "auto":
         _positive_integer("machine.processes", machine["processes"])
@@ -169,9 +170,9 @@ def _validate(config: Mapping[str, Any]) -> None:
         )
 
 
-def _one_of(key: str, value: Any, choices: Sequence[str]) -> None:
+def _one_of(key: str, value: Any, choices: Sequence[object]) -> None:
     if value not in choices:
-        raise UserError(f"{key}={value} is not possible: choose one of {', '.join(choices)}.")
+        raise UserError(f"{key}={value} is not possible: choose one of {', '.join(map(str, choices))}.")
 
 
 def _positive_integer(key: str, value: Any) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nat_plugin.errors import UserError
+from scripts.lib.heap import heap_variables
 from scripts.lib.machine import cores, visible_gpus
 
 
@@ -40,20 +41,19 @@ def find_layout(machine: Mapping[str, Any], environment: Mapping[str, str] = os.
     Raises:
         UserError: the launcher's variables are incomplete, or the machine does not fit them.
     """
-    on_cpu = machine["device"] == "cpu"
-    gpus = 0 if on_cpu else visible_gpus()
+    gpus = 0 if machine["device"] == "cpu" else visible_gpus()
     if "LOCAL_RANK" in environment and "WORLD_SIZE" in environment:
-        return _torchrun_layout(environment, on_cpu)
+        return _torchrun_layout(environment, machine)
     if int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        return _slurm_layout(environment, on_cpu, gpus)
+        return _slurm_layout(environment, machine, gpus)
     wanted = machine["processes"]
-    processes = (1 if on_cpu else gpus) if wanted == "auto" else int(wanted)
-    return _single_node_layout(processes, on_cpu, gpus)
+    processes = (gpus or 1) if wanted == "auto" else int(wanted)
+    return _single_node_layout(processes, machine, gpus)
 
 
-def _single_node_layout(processes: int, on_cpu: bool, gpus: int) -> Layout:
-    if on_cpu:
-        variables = _cpu_variables(processes)
+def _single_node_layout(processes: int, machine: Mapping[str, Any], gpus: int) -> Layout:
+    if machine["device"] == "cpu":
+        variables = _cpu_variables(processes, machine)
         if processes == 1:
             return Layout(1, [{"cpu": True}], variables)
         # fairseq starts one process a GPU by itself but none on a CPU: here they are started one by one.
@@ -78,7 +78,7 @@ def _first_devices(count: int) -> str:
     return ",".join(named[:count] if named else [str(index) for index in range(count)])
 
 
-def _torchrun_layout(environment: Mapping[str, str], on_cpu: bool) -> Layout:
+def _torchrun_layout(environment: Mapping[str, str], machine: Mapping[str, Any]) -> Layout:
     """torchrun started this script once a process."""
     missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in environment]
     if missing:
@@ -86,7 +86,8 @@ def _torchrun_layout(environment: Mapping[str, str], on_cpu: bool) -> Layout:
             f"WORLD_SIZE and LOCAL_RANK are set but {', '.join(missing)} is not: start with torchrun, or unset them."
         )
     world_size, rank = int(environment["WORLD_SIZE"]), int(environment["RANK"])
-    variables = _cpu_variables(int(environment.get("LOCAL_WORLD_SIZE", "1"))) if on_cpu else {}
+    on_cpu = machine["device"] == "cpu"
+    variables = _cpu_variables(int(environment.get("LOCAL_WORLD_SIZE", "1")), machine) if on_cpu else {}
     if world_size == 1:
         return Layout(1, [{"cpu": True} if on_cpu else {"distributed_world_size": 1}], variables)
     # env://, not the address: torchrun's own store already listens on that port.
@@ -94,7 +95,7 @@ def _torchrun_layout(environment: Mapping[str, str], on_cpu: bool) -> Layout:
     return Layout(world_size, [flags], variables, is_first=rank == 0)
 
 
-def _slurm_layout(environment: Mapping[str, str], on_cpu: bool, gpus: int) -> Layout:
+def _slurm_layout(environment: Mapping[str, str], machine: Mapping[str, Any], gpus: int) -> Layout:
     """srun started this script several times: once a process, or once a node with several GPUs."""
     tasks, rank = int(environment["SLURM_STEP_NUM_TASKS"]), int(environment["SLURM_PROCID"])
     nodes = int(environment.get("SLURM_STEP_NUM_NODES", environment.get("SLURM_NNODES", "1")))
@@ -111,7 +112,8 @@ def _slurm_layout(environment: Mapping[str, str], on_cpu: bool, gpus: int) -> La
         return Layout(nodes * gpus, [flags], is_first=rank == 0)
     # With one GPU bound to each task every process sees its GPU as number 0.
     device = 0 if gpus == 1 else local_rank
-    variables = _cpu_variables(max(1, tasks // nodes)) if on_cpu else {}
+    on_cpu = machine["device"] == "cpu"
+    variables = _cpu_variables(max(1, tasks // nodes), machine) if on_cpu else {}
     return Layout(tasks, [_rank_flags(tasks, rank, device, address, on_cpu)], variables, is_first=rank == 0)
 
 
@@ -144,10 +146,11 @@ def _rank_flags(world_size: int, rank: int, device: int, address: str, on_cpu: b
     return flags
 
 
-def _cpu_variables(processes: int) -> dict[str, str]:
+def _cpu_variables(processes: int, machine: Mapping[str, Any]) -> dict[str, str]:
     """Share the cores unless the user did, and hide GPUs: with one in sight fairseq would use it for communication."""
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores() // processes))
-    return {"OMP_NUM_THREADS": threads, "CUDA_VISIBLE_DEVICES": ""}
+    heap = heap_variables(os.environ) if machine.get("keep_freed_memory") else {}
+    return {"OMP_NUM_THREADS": threads, "CUDA_VISIBLE_DEVICES": "", **heap}
 
 
 def _free_port() -> int:

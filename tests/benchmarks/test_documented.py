@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import dynamic_kd, export, latency_report, report, scaling, training_step
+from benchmarks import dynamic_kd, export, freed_memory, latency_report, report, scaling, training_step
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
         ("benchmark_dynamic_kd", "dynamic_kd", dynamic_kd.render),
         ("benchmark_latency", "latency", latency_report.render),
         ("benchmark_export", "export", export.render),
+        ("benchmark_freed_memory", "training", freed_memory.render),
     ],
 )
 def test_the_documented_table_is_that_of_the_saved_results(name: str, page: str, render: object) -> None:

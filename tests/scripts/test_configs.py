@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -307,6 +306,7 @@ def test_an_absent_machine_is_what_is_found_here(monkeypatch: pytest.MonkeyPatch
         (["fairseq.lr='x"], ["fairseq.lr"]),
         (["fairseq.max_tokens=100"], ["fairseq.max_tokens", "machine.max_tokens"]),
         (["fairseq.fp16=true"], ["fairseq.fp16", "machine.precision"]),
+        (["machine.keep_freed_memory=perhaps"], ["machine.keep_freed_memory=perhaps", "True, False"]),
         (["machine.precision=fp16"], ["machine.precision=fp16", "GPU"]),
         (["average.kind=mean"], ["average.kind=mean", "best, last, none"]),
         (["average.count=0"], ["average.count=0"]),
@@ -353,77 +353,3 @@ def test_batches_come_out_as_asked_up_to_rounding(batch_tokens: int, max_tokens:
 def test_fewer_tokens_than_processes_are_refused() -> None:
     with pytest.raises(UserError, match="batch_tokens=1 "):
         plan_batch(1, 100, 4)
-
-
-class TestProcesses:
-    """How the processes of a training find each other."""
-
-    GPU: ClassVar = {"name": "h200", "device": "cuda", "precision": "bf16", "processes": "auto", "max_tokens": 1}
-    CPU: ClassVar = {"name": "cpu", "device": "cpu", "precision": "fp32", "processes": 1, "max_tokens": 1}
-
-    @pytest.fixture(autouse=True)
-    def _four_gpus(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(launch, "visible_gpus", lambda: 4)
-        monkeypatch.setattr(launch, "cores", lambda: 8)
-        for name in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS"):
-            monkeypatch.delenv(name, raising=False)
-
-    def test_one_node_takes_every_gpu(self) -> None:
-        layout = launch.find_layout(self.GPU, {})
-        assert layout.world_size == 4
-        assert layout.environment == {}
-        [flags] = layout.local
-        assert flags["distributed_world_size"] == 4
-        assert "distributed_no_spawn" not in flags
-
-    def test_some_of_the_gpus(self) -> None:
-        layout = launch.find_layout({**self.GPU, "processes": 1}, {})
-        assert layout.world_size == 1
-        assert layout.environment == {"CUDA_VISIBLE_DEVICES": "0"}
-
-    def test_processes_of_a_cpu_share_its_cores(self) -> None:
-        layout = launch.find_layout({**self.CPU, "processes": 2}, {})
-        assert layout.environment == {"OMP_NUM_THREADS": "4", "CUDA_VISIBLE_DEVICES": ""}
-        assert [flags["distributed_rank"] for flags in layout.local] == [0, 1]
-        assert len({flags["distributed_init_method"] for flags in layout.local}) == 1
-        for flags in layout.local:
-            assert flags["distributed_backend"] == "gloo"
-            assert flags["ddp_backend"] == "legacy_ddp"
-            assert flags["distributed_no_spawn"]
-            assert flags["load_checkpoint_on_all_dp_ranks"]
-
-    def test_torchrun(self) -> None:
-        variables = {"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "MASTER_ADDR": "node0", "MASTER_PORT": "29500"}
-        layout = launch.find_layout(self.GPU, variables)
-        [flags] = layout.local
-        assert (layout.world_size, layout.is_first) == (8, False)
-        assert flags["distributed_rank"] == 5
-        assert flags["device_id"] == 1
-        assert flags["distributed_init_method"] == "env://"
-        assert launch.find_layout(self.GPU, {**variables, "RANK": "0"}).is_first
-        del variables["MASTER_PORT"]
-        with pytest.raises(UserError, match="MASTER_PORT"):
-            launch.find_layout(self.GPU, variables)
-
-    def slurm(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **variables: str) -> launch.Layout:
-        scontrol = tmp_path / "scontrol"
-        scontrol.write_text(f"#!{sys.executable}\nprint('first')\nprint('second')\n")
-        scontrol.chmod(0o755)
-        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-        common = {"SLURM_JOB_ID": "70001", "SLURM_STEP_NODELIST": "[first-second]", "SLURM_STEP_NUM_NODES": "2"}
-        return launch.find_layout(self.GPU, {**common, **variables})
-
-    def test_srun_with_a_task_for_each_gpu(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        tasks = {"SLURM_STEP_NUM_TASKS": "8", "SLURM_PROCID": "6", "SLURM_LOCALID": "2"}
-        layout = self.slurm(tmp_path, monkeypatch, **tasks)
-        [flags] = layout.local
-        assert (layout.world_size, layout.is_first) == (8, False)
-        assert (flags["distributed_rank"], flags["device_id"]) == (6, 2)
-        assert flags["distributed_init_method"] == "tcp://first:30001"
-
-    def test_srun_with_a_task_for_each_node(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        layout = self.slurm(tmp_path, monkeypatch, SLURM_STEP_NUM_TASKS="2", SLURM_PROCID="1", SLURM_LOCALID="0")
-        [flags] = layout.local
-        assert layout.world_size == 8
-        assert flags["distributed_rank"] == 4
-        assert "distributed_no_spawn" not in flags
