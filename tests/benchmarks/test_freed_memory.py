@@ -9,14 +9,14 @@ import pytest
 
 from benchmarks import freed_memory
 from nat_plugin.errors import UserError
-from tests.scripts.tiny_training import make_data, settings
+from tests.scripts.tiny_training import make_data, shared_settings
 
 pytestmark = pytest.mark.end_to_end
 
 
 def test_both_kinds_of_training_have_a_speed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, output = make_data(tmp_path / "data"), tmp_path / "rows.json"
-    words = [word for word in settings(data, tmp_path) if not word.startswith(("data=", "run=", "method=", "machine="))]
+    words = [word for word in shared_settings() if word != "machine=cpu"]  # which is said already
     shared = ["--data", str(data), "--methods", "teacher", "--pairs", "1", "--output", str(output)]
     freed_memory.main([*shared, *words])
     [row] = json.loads(output.read_text(encoding="utf-8"))["rows"]

@@ -17,7 +17,7 @@ from scripts import study_halves
 from scripts.lib.config import compose_run
 from scripts.lib.in_process import SplitTranslator
 from scripts.lib.runs import Run
-from tests.scripts.tiny_training import kill, parameters, settings, start_script, wait_for
+from tests.scripts.tiny_training import kill, parameters, shared_settings, start_script, wait_for
 from tests.scripts.untrained_runs import make_run
 
 UPDATES, INTERVAL = 14, 4
@@ -25,8 +25,8 @@ UPDATES, INTERVAL = 14, 4
 
 def words(data: Path, **fairseq: Any) -> list[str]:
     """For scripts/train.py, without a run."""
-    given = settings(data, Path("unused"), "nat", **{"copying": "uniform", "max_update": UPDATES, **fairseq})
-    return [word for word in given if not word.startswith("run=")]
+    shared = shared_settings(**{"copying": "uniform", "max_update": UPDATES, **fairseq})
+    return [f"data={data}", "method=nat", *shared]
 
 
 def flags_of(given: list[str]) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def test_the_paper_is_what_is_trained_by_default() -> None:
 
 def test_refuses_in_one_sentence(tiny_data: Path, tmp_path: Path) -> None:
     given = words(tiny_data)
-    teacher = [word for word in settings(tiny_data, tmp_path, "teacher") if not word.startswith("run=")]
+    teacher = [f"data={tiny_data}", "method=teacher", *shared_settings()]
     refusals = {
         r"run=x is worked out by this script: use --output": ["depth", *given, "run=x"],
         r"fairseq\.freeze_encoder=true is worked out": ["convergence", *given, "fairseq.freeze_encoder=true"],

@@ -61,6 +61,11 @@ def make_data(folder: Path, sizes: Mapping[str, int] = SIZES, seed: int = 1) -> 
 
 def settings(data: Path, run: Path, method: str = "teacher", **fairseq: object) -> list[str]:
     """Words for scripts/train.py: a model of a few thousand parameters, a few updates."""
+    return [f"data={data}", f"run={run}", f"method={method}", *shared_settings(**fairseq)]
+
+
+def shared_settings(**fairseq: object) -> list[str]:
+    """Those of all data and methods."""
     flags: dict[str, object] = {
         "encoder_embed_dim": 16,
         "decoder_embed_dim": 16,
@@ -77,14 +82,8 @@ def settings(data: Path, run: Path, method: str = "teacher", **fairseq: object) 
         "num_workers": 0,
         **fairseq,
     }
-    return [
-        f"data={data}",
-        f"run={run}",
-        f"method={method}",
-        "machine=cpu",
-        "batch_tokens=200",
-        *(f"fairseq.{name}={json.dumps(value)}" for name, value in flags.items()),
-    ]
+    given = (f"fairseq.{name}={json.dumps(value)}" for name, value in flags.items())
+    return ["machine=cpu", "batch_tokens=200", *given]
 
 
 def train(words: list[str]) -> None:

@@ -29,8 +29,7 @@ class InProcess:
 def test_a_figure_from_prepared_text(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("scripts.lib.steps.start", InProcess)
-    given = ("data=", "run=", "method=")
-    small = [word for word in tiny_training.settings(tiny_data, tmp_path, max_update=40) if not word.startswith(given)]
+    small = tiny_training.shared_settings(max_update=40)
     words = ["haviv_figure3", "--data", str(tiny_data), "--runs", "runs", "--output", "tables", *small]
     reproduce.main(words)
     [path] = Path("tables").glob("*/haviv_figure3.json")
