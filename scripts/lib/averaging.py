@@ -104,7 +104,10 @@ def best_checkpoints(folder: Path, metric: str, count: int) -> list[Path]:
 
 
 def last_checkpoints(folder: Path, count: int) -> list[Path]:
-    """Up to ``count`` of the checkpoints written at the end of epochs or at fixed numbers of updates, last first."""
+    """Up to ``count`` of the checkpoints written at the end of epochs or at fixed numbers of updates, last first.
+
+    A training that ended within an epoch has its end in ``checkpoint_last.pt`` alone, which is then the first.
+    """
     found = []
     for path in folder.iterdir():
         match = _EPOCH_OR_UPDATE.fullmatch(path.name)
@@ -112,7 +115,15 @@ def last_checkpoints(folder: Path, count: int) -> list[Path]:
             # checkpoint_7_500.pt was written in epoch 7, before its end, at which checkpoint7.pt is written.
             order = (int(match[1]), 1, 0) if match[1] else (int(match[2]), 0, int(match[3]))
             found.append((order, path))
-    return [path for _, path in sorted(found, reverse=True)[:count]]
+    paths = [path for _, path in sorted(found, reverse=True)]
+    end = folder / "checkpoint_last.pt"
+    if end.is_file() and (not paths or _updates_in(end) > _updates_in(paths[0])):
+        paths.insert(0, end)
+    return paths[:count]
+
+
+def _updates_in(path: Path) -> int:
+    return updates_done(load_checkpoint(path))
 
 
 def write_average(paths: Sequence[Path], output: Path) -> None:

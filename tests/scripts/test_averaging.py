@@ -21,14 +21,14 @@ from scripts.lib.averaging import (
 )
 
 
-def save(path: Path, **parameters: torch.Tensor) -> Path:
+def save(path: Path, updates: int = 7, **parameters: torch.Tensor) -> Path:
     """A checkpoint with what fairseq writes besides the model."""
     state: dict[str, Any] = {
         "model": parameters,
         "cfg": {"task": {"_name": "translation", "data": "x"}},
         "args": None,
         "optimizer_history": [
-            {"num_updates": 7, "criterion_name": "X", "optimizer_name": "Y", "lr_scheduler_state": {}}
+            {"num_updates": updates, "criterion_name": "X", "optimizer_name": "Y", "lr_scheduler_state": {}}
         ],
         "extra_state": {"train_iterator": {"epoch": 1}},
         "last_optimizer_state": {"step": torch.ones(3)},
@@ -90,10 +90,21 @@ def test_the_best_are_chosen_by_value(tmp_path: Path) -> None:
 
 
 def test_the_last_are_chosen_by_time(tmp_path: Path) -> None:
-    for name in ("checkpoint9", "checkpoint10", "checkpoint_10_500", "checkpoint_11_600", "checkpoint_last"):
-        (tmp_path / f"{name}.pt").touch()
-    names = [path.stem for path in last_checkpoints(tmp_path, 3)]
-    assert names == ["checkpoint_11_600", "checkpoint10", "checkpoint_10_500"]
+    written = {"checkpoint9": 450, "checkpoint10": 500, "checkpoint_10_480": 480, "checkpoint_11_520": 520}
+    for name, updates in written.items():
+        save(tmp_path / f"{name}.pt", updates)
+    last = save(tmp_path / "checkpoint_last.pt", 520)
+
+    def names() -> list[str]:
+        return [path.stem for path in last_checkpoints(tmp_path, 3)]
+
+    assert names() == ["checkpoint_11_520", "checkpoint10", "checkpoint_10_480"]
+    # a training that ended within an epoch
+    save(last, 533)
+    assert names() == ["checkpoint_last", "checkpoint_11_520", "checkpoint10"]
+    for name in written:
+        (tmp_path / f"{name}.pt").unlink()
+    assert names() == ["checkpoint_last"]
 
 
 def test_a_truncated_file_is_named(tmp_path: Path) -> None:
