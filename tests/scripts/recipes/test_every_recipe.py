@@ -12,6 +12,7 @@ from scripts.lib.reproduce.catalogue import load_recipe, recipe_names
 from tests.scripts import tiny_training
 
 ALL = [name for name in recipe_names() if name != "results"]  # which is several of the others
+RUNGS = ("", "_a", "_b")  # of the data and of both synthetic ones
 
 
 @pytest.mark.slow
@@ -20,6 +21,8 @@ ALL = [name for name in recipe_names() if name != "results"]  # which is several
 def test_every_recipe_runs(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     small = tiny_training.shared_settings(max_update=90)  # so many that a teacher has learned to end a sentence
+    # the rungs of a ladder are of different sizes
+    small += [f"ladder_{size}{data}:fairseq.decoder_ffn_embed_dim={size}" for size in (32, 128) for data in RUNGS]
     reproduce.main([*ALL, "--data", str(tiny_data), "--runs", "runs", "--output", "tables", *small])
     for name in ALL:
         [path] = Path("tables").glob(f"*/{name}.json")
