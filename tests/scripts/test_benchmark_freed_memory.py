@@ -22,7 +22,7 @@ def test_both_kinds_of_training_have_a_speed(tmp_path: Path, capsys: pytest.Capt
     [row] = json.loads(output.read_text(encoding="utf-8"))["rows"]
     assert (row["method"], row["pairs"]) == ("teacher", 1)
     assert row["speedup"] == pytest.approx(row["updates_per_second"] / row["baseline_updates_per_second"])
-    assert 0.5 < row["memory_ratio"] < 2
+    assert 0.5 < row["memory_ratio"] < 2  # of forks' stand-ins, which are alike
     assert "| `teacher`" in capsys.readouterr().out
 
 
