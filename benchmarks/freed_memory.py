@@ -32,6 +32,7 @@ from benchmarks.timing import spread
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
 from scripts.lib.cli import run_main, shell
+from scripts.lib.heap import heap_variables
 from scripts.lib.pages import replace_block
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -108,7 +109,7 @@ def train(method: str, keeps: bool, options: argparse.Namespace) -> tuple[float,
     """Updates a second, and the most memory of a process in bytes.
 
     Raises:
-        UserError: the training failed, or was too short to have a speed.
+        UserError: the training failed, was too short to have a speed, or the environment has a malloc of its own.
     """
     with tempfile.TemporaryDirectory(prefix="freed_memory.") as folder:
         words = [f"data={options.data}", f"method={method}", f"run={folder}/run", "machine=cpu"]
@@ -118,6 +119,8 @@ def train(method: str, keeps: bool, options: argparse.Namespace) -> tuple[float,
         words += ["average.kind=none", "fairseq.no_save=true", f"fairseq.log_interval={max(1, updates // 2)}"]
         environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
         environment["OMP_NUM_THREADS"] = str(options.threads)
+        if not heap_variables(environment):
+            raise UserError("the environment tunes malloc or takes another: unset that, or both kinds are alike.")
         log = Path(folder) / "output"
         with log.open("w", encoding="utf-8") as handle:
             process = subprocess.Popen(
