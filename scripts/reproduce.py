@@ -11,8 +11,9 @@
 A recipe is a file of configs/recipes; scripts/recipes/NAME.sh runs one. Data are prepared, a teacher is trained and
 distils them, students are trained and translate the test set: each step once, however many recipes need it, and not
 again while its result is there and younger than what it is made of. Killed at any point, the same command goes on.
-Written to --output/DATA_SIZE are NAME.json, .md and .tsv, and what the recipe's scripts draw. key=value words go to all
-trainings, SYSTEM:key=value words to those of one system of configs/systems.yaml.
+Written to --output/DATA_SIZE are NAME.json, .md and .tsv, a picture of the table where the recipe describes one
+(NAME.svg), and what the recipe's scripts draw. key=value words go to all trainings, SYSTEM:key=value words to those of
+one system of configs/systems.yaml.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="steps side by side (default: 1)")
     parser.add_argument("--threads", type=int, metavar="N", help="of each step (default: a fair share of the cores)")
+    parser.add_argument("--no-plot", action="store_true", help="draw no tables: pictures need matplotlib")
     parser.add_argument("--dry-run", action="store_true", help="print and check every command, and do nothing")
     options = parser.parse_intermixed_args(arguments)  # recipes come first, words for the trainings often last
     _divide_settings(options)

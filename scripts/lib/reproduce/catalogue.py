@@ -15,7 +15,7 @@ from jmespath.exceptions import JMESPathError
 from nat_plugin.errors import UserError
 from scripts.lib.config import CONFIG_FOLDER
 from scripts.lib.reproduce.measures import MEASURES, Measure
-from scripts.lib.reproduce.recipe import Latency, Recipe, RecipeRow, Script, System, Value
+from scripts.lib.reproduce.recipe import Latency, Picture, Recipe, RecipeRow, Script, System, Value
 
 FOLDER = CONFIG_FOLDER / "recipes"
 SYSTEMS_FILE = CONFIG_FOLDER / "systems.yaml"
@@ -60,7 +60,7 @@ def _recipe(name: str, record: dict[str, Any], folder: Path, scale: str) -> Reci
     scripts = {} if base is None else dict(base.scripts)
     scripts |= {key: _script(key, script) for key, script in record.pop("scripts", {}).items()}
     data = tuple(record.pop("data", base.data if base else ()))
-    latency = record.pop("latency", None)
+    latency, picture = record.pop("latency", None), record.pop("picture", None)
     recipe = Recipe(
         name=name,
         source=record.pop("source"),
@@ -73,6 +73,7 @@ def _recipe(name: str, record: dict[str, Any], folder: Path, scale: str) -> Reci
         scripts=scripts,
         compare=tuple((str(first), str(second)) for first, second in record.pop("compare", ())),
         latency=_latency(latency) if latency else None,
+        picture=_picture(picture) if picture else None,
         includes=includes,
     )
     if record:
@@ -132,6 +133,11 @@ def _latency(value: Any) -> Latency:
     return Latency(record.pop("baseline", "teacher"), _words(record.pop("arguments", ())), **record)
 
 
+def _picture(record: dict[str, Any]) -> Picture:
+    up = record.pop("up")
+    return Picture((up,) if isinstance(up, str) else tuple(up), **record)
+
+
 def _script(name: str, record: dict[str, Any]) -> Script:
     return Script(name, _words(record.pop("run")), record.pop("result"), tuple(record.pop("needs", ())), **record)
 
@@ -174,6 +180,12 @@ def _check(recipe: Recipe) -> None:
         for key in pair:
             recipe.rows[key]
     known = {measure.name for measure in recipe.measures}
+    if picture := recipe.picture:
+        for measure in (*picture.up, *filter(None, [picture.across])):
+            if measure not in known:
+                raise ValueError(f"the picture shows {measure}, which is no measure of the recipe")
+        if not picture.up or (picture.across is not None and len(picture.up) != 1):
+            raise ValueError("a picture shows one measure across another, or some over the rows")
     for row in recipe.rows.values():
         for measure, figures in row.paper.items():
             if measure not in known:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import replace
 
 from tabulate import tabulate
@@ -11,6 +12,7 @@ from nat_plugin.errors import UserError
 from scripts.lib.command_check import check_command
 from scripts.lib.machine import visible_gpus
 from scripts.lib.pages import block_names, replace_block
+from scripts.lib.pictures import load_pyplot
 from scripts.lib.recipes import RECIPES
 from scripts.lib.reproduce.catalogue import load_recipe, load_systems, recipe_names
 from scripts.lib.reproduce.collecting import collect
@@ -89,13 +91,15 @@ class Job:
         """Have every command read by its script, and every file looked at that is to be written to.
 
         Raises:
-            UserError: one would be refused.
+            UserError: one would be refused, or matplotlib is missing.
         """
         for step in self.graph.steps.values():
             # Of text that is prepared by hand we know the folder alone.
             if step.command[:2] != ("prepare.py", "--name"):
                 check_command(step.command)
         if not self.options.dry_run:
+            if not self.options.no_plot and any(planned.recipe.picture for planned in self.planned.values()):
+                load_pyplot()
             for planned in self.planned.values():
                 read_table(planned.scale.results / f"{planned.recipe.name}.json")
                 _check_data(planned.scale)
@@ -158,9 +162,14 @@ class Job:
         table = Table(planned.recipe, planned.scale, collect(planned, self.graph, self.command), self.command)
         self._tables[name] = table
         if table.rows:
-            table.save()
+            table.save(with_picture=not self.options.no_plot)
             if name in self._blocks:
-                replace_block(self.options.docs, name, table.markdown(level=3))
+                replace_block(self.options.docs, name, table.markdown(level=3) + self._shown_pictures(table))
+
+    def _shown_pictures(self, table: Table) -> str:
+        """For the page, whose links begin at its own folder."""
+        links = (os.path.relpath(path, self.options.docs.parent) for path in table.pictures())
+        return "".join(f"\n![{table.recipe.shows}]({link})\n" for link in links)
 
     def _report_groups(self) -> None:
         """A recipe of recipes has the tables of all, those of earlier runs too."""

@@ -107,6 +107,19 @@ class Latency:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """How a table is drawn.
+
+    Attributes:
+        up: measures; a line each over the rows, as the table has them from above.
+        across: one more measure: a point each row in place of lines, of the only measure in ``up`` against this one.
+    """
+
+    up: tuple[str, ...]
+    across: str | None = None
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A table or figure.
 
@@ -117,6 +130,7 @@ class Recipe:
         direction: of the languages, where --data does not say.
         scales: data set → the paper's size and budget; under ``""`` those of all others.
         compare: pairs of rows whose gap is looked at.
+        picture: of the table; None where there is none, or scripts draw it.
         includes: other recipes that this one consists of.
     """
 
@@ -131,6 +145,7 @@ class Recipe:
     scripts: Mapping[str, Script]
     compare: tuple[tuple[str, str], ...] = ()
     latency: Latency | None = None
+    picture: Picture | None = None
     includes: tuple[str, ...] = ()
 
     def paper_column(self, data: str) -> int | None:

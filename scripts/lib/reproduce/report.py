@@ -15,6 +15,7 @@ from tabulate import tabulate
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
 from scripts.lib.reproduce.agreement import Figure, Gap, Order, figure, gap, order
+from scripts.lib.reproduce.picture import draw
 from scripts.lib.reproduce.recipe import Recipe
 from scripts.lib.reproduce.scale import Scale
 from scripts.lib.results import Row, read_rows
@@ -98,13 +99,20 @@ class Table:
         """Of the JSON; .md and .tsv lie beside it."""
         return self.scale.results / f"{self.recipe.name}.json"
 
-    def save(self) -> None:
-        """Write all three."""
+    def save(self, with_picture: bool = True) -> None:
+        """Write all three, and the recipe's picture."""
         write_json(self.path, self.record())
         with atomic_write(self.path.with_suffix(".md")) as handle:
             handle.write(self.markdown())
         with atomic_write(self.path.with_suffix(".tsv")) as handle:
             handle.write(self.tsv())
+        if with_picture:
+            title = f"ours: {self.scale.raw.name}, {self.scale.size}"
+            draw(self.recipe, self.figures, title, self.path.with_suffix(".svg"))
+
+    def pictures(self) -> list[Path]:
+        """What was drawn of the recipe, by the table or by its scripts."""
+        return sorted(self.path.parent.glob(f"{self.recipe.name}.*svg"))
 
     def record(self) -> dict[str, Any]:
         """For the JSON."""

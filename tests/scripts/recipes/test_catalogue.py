@@ -113,6 +113,9 @@ def test_combinations_are_those_of_the_script() -> None:
         ({"rows": {"a": {"title": "A", "values": {"bleu": {"of": "s", "at": "x"}}}}}, "no script of the recipe"),
         ({"rows": {"a": {"title": "A", "values": {"bleu": {"of": "{output}", "at": "x["}}}}}, "row a"),
         ({"rows": {"a": {"title": "A", "color": 1}}}, "color"),
+        ({"picture": {"up": "chrf"}}, "the picture shows chrf"),
+        ({"picture": {"up": []}}, "one measure across another, or some over the rows"),
+        ({"picture": {"across": "bleu"}}, "up"),
     ],
 )
 def test_a_wrong_recipe_is_refused_in_one_sentence(change: dict[str, Any], message: str, tmp_path: Path) -> None:

@@ -201,6 +201,19 @@ def test_a_page_of_the_documentation(steps: Pretended) -> None:
     assert text == f"<!-- begin: axe_table2 -->\n#{table}<!-- end: axe_table2 -->\n<!-- begin: mple_table2 -->kept\n"
 
 
+def test_a_picture_beside_the_table_and_on_the_page(steps: Pretended) -> None:
+    page, picture = Path("docs/page.md"), Path("results/recipes/toy_tiny/axe_table6.svg")
+    page.parent.mkdir()
+    page.write_text("<!-- begin: axe_table6 --><!-- end: axe_table6 -->")
+    words = ["axe_table6", "--docs", str(page), *WORDS]
+    reproduce.main([*words, "--no-plot"])
+    assert not picture.exists()
+    assert ".svg" not in page.read_text()
+    reproduce.main(words)
+    assert "δ = 5" in picture.read_text()
+    assert "\n![The penalty δ of skipped targets](../results/recipes/toy_tiny/axe_table6.svg)\n" in page.read_text()
+
+
 def test_words_for_one_system(steps: Pretended) -> None:
     reproduce.main(["axe_table2", *WORDS, "teacher:fairseq.max_update=300", "teacher:fairseq.lr=3e-3"])
     teacher, *students = [command for command in steps.commands if command[0] == "train.py"]
