@@ -21,7 +21,7 @@ def block_names(page: Path) -> list[str]:
         text = page.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise UserError(f"--docs {page} does not exist: name a page that does.") from error
-    return re.findall(BEGIN.format(name=r"([\w-]+)"), text)
+    return re.findall(BEGIN.format(name=r"([\w./-]+)"), text)
 
 
 def replace_block(page: Path, name: str, text: str) -> None:

@@ -163,8 +163,10 @@ class Job:
         self._tables[name] = table
         if table.rows:
             table.save(with_picture=not self.options.no_plot)
-            if name in self._blocks:
-                replace_block(self.options.docs, name, table.markdown(level=3) + self._shown_pictures(table))
+            of_these_data = f"{table.path.parent.name}/{name}"
+            block = next((each for each in (of_these_data, name) if each in self._blocks), None)
+            if block is not None:
+                replace_block(self.options.docs, block, table.markdown(level=3) + self._shown_pictures(table))
 
     def _shown_pictures(self, table: Table) -> str:
         """For the page, whose links begin at its own folder."""

@@ -12,8 +12,10 @@ from scripts.lib.pages import block_names, replace_block
 
 def test_blocks_have_names(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("<!-- begin: b_2 -->\n<!-- end: b_2 -->\ntext\n<!-- begin: a -->x<!-- end: a -->", encoding="utf-8")
-    assert block_names(page) == ["b_2", "a"]
+    page.write_text(
+        "<!-- begin: d.e/b_2 --><!-- end: d.e/b_2 -->text\n<!-- begin: a --><!-- end: a -->", encoding="utf-8"
+    )
+    assert block_names(page) == ["d.e/b_2", "a"]
     with pytest.raises(UserError, match=r"nowhere\.md does not exist"):
         block_names(tmp_path / "nowhere.md")
 

@@ -199,6 +199,13 @@ def test_a_page_of_the_documentation(steps: Pretended) -> None:
     text = page.read_text()
     table = TABLE.with_suffix(".md").read_text()
     assert text == f"<!-- begin: axe_table2 -->\n#{table}<!-- end: axe_table2 -->\n<!-- begin: mple_table2 -->kept\n"
+    other = "<!-- begin: axe_table2 -->of other data<!-- end: axe_table2 -->\n"
+    page.write_text(f"{other}<!-- begin: toy_tiny/axe_table2 --><!-- end: toy_tiny/axe_table2 -->")
+    reproduce.main(["axe_table2", "--docs", "page.md", *WORDS])
+    table = TABLE.with_suffix(".md").read_text()
+    assert page.read_text() == (
+        f"{other}<!-- begin: toy_tiny/axe_table2 -->\n#{table}<!-- end: toy_tiny/axe_table2 -->"
+    )
 
 
 def test_a_picture_beside_the_table_and_on_the_page(steps: Pretended) -> None:
