@@ -9,6 +9,7 @@ text_input      fairseq-interactive reads UTF-8 strictly and names the line that
 precision       half precision without a GPU is refused; --bf16 is no longer taken for a request for a TPU
 output_symbols  <blank> and <mask> never come out of fairseq's ordinary generator
 empty_output    fairseq's own BLEU does not crash when a model translates into nothing
+workers         data-loading workers end with their epoch
 messages        mistakes that a user can mend end in their one sentence, without a traceback
 ==============  ========================================================================================
 """
@@ -24,12 +25,13 @@ from nat_plugin.guards import (
     precision,
     settings,
     text_input,
+    workers,
     writing,
 )
 
 
 def install() -> None:
     """Put all of them in place; fairseq has to be imported already. Safe to call again."""
-    parts = (checkpoints, literals, writing, settings, precision, text_input, output_symbols, empty_output, messages)
-    for guard in parts:
+    parts = [checkpoints, literals, writing, settings, precision, text_input, output_symbols, empty_output, workers]
+    for guard in [*parts, messages]:
         guard.install()
