@@ -20,6 +20,7 @@ from scripts.lib.reproduce.recipe import Recipe
 from scripts.lib.reproduce.scale import Scale
 from scripts.lib.results import Row, read_rows
 
+_SHOWN_PAIRS = 5  # the JSON has all
 _TRANSLATED = ("bleu", "tokenized_bleu", "tokenized_bleu_uncased")
 
 
@@ -183,7 +184,10 @@ class Table:
         for each in self.orders:
             tau = "not defined" if each.tau is None else f"{each.tau:.2f}"
             p_value = "" if each.p_value is None else f", p = {each.p_value:.3f}"
-            swapped = "; ".join(f"{self._title(first)} > {self._title(second)}" for first, second in each.swapped)
+            shown = [f"{self._title(first)} > {self._title(second)}" for first, second in each.swapped[:_SHOWN_PAIRS]]
+            if len(each.swapped) > _SHOWN_PAIRS:
+                shown.append(f"{len(each.swapped) - _SHOWN_PAIRS} more pairs")
+            swapped = "; ".join(shown)
             more = f"; the paper's {swapped} stand the other way round here" if swapped else ""
             found.append(f"Order by {headings[each.measure]}, {each.rows} rows: Kendall's τ {tau}{p_value}{more}.")
         return found

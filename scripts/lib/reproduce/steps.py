@@ -45,7 +45,7 @@ class Step:
         """When the result was made; None where it is not there."""
         if not self.result.is_file():
             return None
-        if not self.is_named and self._read_command() != shell(self.command):
+        if not self.is_named and not self._is_noted():
             return None
         return self.result.stat().st_mtime
 
@@ -59,11 +59,13 @@ class Step:
     def _command_file(self) -> Path:
         return self.result.with_name(f".{self.result.name}.command")
 
-    def _read_command(self) -> str | None:
+    def _is_noted(self) -> bool:
+        """Whether the result is of this command, and nobody has written another in its place since."""
         try:
-            return self._command_file.read_text(encoding="utf-8").removesuffix("\n")
+            noted = self._command_file.read_text(encoding="utf-8").removesuffix("\n")
+            return noted == shell(self.command) and self._command_file.stat().st_mtime >= self.result.stat().st_mtime
         except OSError:
-            return None
+            return False
 
     def check_start(self, made_of: float) -> None:
         """Refuse what would not be what it is called; here nothing.

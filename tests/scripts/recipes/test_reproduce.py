@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,19 @@ def test_what_is_done_is_not_done_again_and_what_is_old_is(steps: Pretended) -> 
     make_older(Path("runs/toy_kd/cmlm_ce_tiny/results"), 1000)
     reproduce.main(["axe_table2", *WORDS])
     assert [command[:2] for command in steps.commands] == [["evaluate.py", "runs/toy_kd/cmlm_ce_tiny"]]
+
+
+def test_what_another_command_wrote_in_the_place_of_a_result_is_made_anew(steps: Pretended) -> None:
+    """As the user's own scripts/tune.py with another grid: its file has the same name."""
+    reproduce.main(["axe_table2", *WORDS])
+    steps.commands.clear()
+    tuned = Path("runs/toy_kd/cmlm_axe_tiny_delta1/results/tune_length_multiplier.json")
+    later = time.time() + 1
+    os.utime(tuned, (later, later))
+    reproduce.main(["axe_table2", *WORDS])
+    assert [command[:2] for command in steps.commands] == [
+        [script, "runs/toy_kd/cmlm_axe_tiny_delta1"] for script in ("tune.py", "evaluate.py")
+    ]
 
 
 def test_steps_that_tables_share_are_done_once(steps: Pretended) -> None:
