@@ -12,6 +12,7 @@ from scripts.lib.reproduce.agreement import Figure
 from scripts.lib.reproduce.recipe import Picture, Recipe
 
 _PANEL_INCHES = (4.6, 3.6)
+_LEGEND_INCHES = 3.0
 _COLOURS = 10
 
 
@@ -49,9 +50,8 @@ def draw(recipe: Recipe, figures: Mapping[str, Mapping[str, Figure]], title: str
     sides = [side for side in (ours, paper) if side.has_all(picture)]
     pyplot = load_pyplot()
     width, height = _PANEL_INCHES
-    drawn, panels = pyplot.subplots(
-        1, len(sides), figsize=(width * len(sides), height), layout="constrained", squeeze=False
-    )
+    whole = width * len(sides) + (0 if picture.across is None else _LEGEND_INCHES)
+    drawn, panels = pyplot.subplots(1, len(sides), figsize=(whole, height), layout="constrained", squeeze=False)
     headings = {measure.name: plain_text(measure.heading) for measure in recipe.measures}
     rows = [row.title for row in recipe.rows.values()]
     for panel, side in zip(panels[0], sides, strict=True):
