@@ -181,10 +181,15 @@ def test_the_size_ladder_is_table_6() -> None:
         assert flags["dropout"] == 0.1
 
 
-@pytest.mark.parametrize(("deep", "same_width"), [("base_12_1", "base"), ("tiny_12_1", "tiny")])
-def test_a_deep_encoder_and_a_shallow_decoder_are_the_size_with_other_layers(deep: str, same_width: str) -> None:
+@pytest.mark.parametrize(
+    ("deep", "same_width", "more"),
+    [("base_12_1", "base", {}), ("tiny_12_1", "tiny", {"encoder_normalize_before": True})],
+)
+def test_a_deep_encoder_and_a_shallow_decoder_are_the_size_with_other_layers(
+    deep: str, same_width: str, more: dict[str, bool]
+) -> None:
     composed, plain = (compose("method=teacher", f"size={size}") for size in (deep, same_width))
-    assert composed["fairseq"] == plain["fairseq"] | {"encoder_layers": 12, "decoder_layers": 1}
+    assert composed["fairseq"] == plain["fairseq"] | {"encoder_layers": 12, "decoder_layers": 1} | more
     assert composed["size"] == plain["size"] | {"name": deep}
 
 
