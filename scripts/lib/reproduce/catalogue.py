@@ -181,7 +181,7 @@ def _check(recipe: Recipe) -> None:
             recipe.rows[key]
     known = {measure.name for measure in recipe.measures}
     if picture := recipe.picture:
-        for measure in (*picture.up, *filter(None, [picture.across])):
+        for measure in picture.measures:
             if measure not in known:
                 raise ValueError(f"the picture shows {measure}, which is no measure of the recipe")
         if not picture.up or (picture.across is not None and len(picture.up) != 1):

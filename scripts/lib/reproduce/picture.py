@@ -26,7 +26,7 @@ class _Side:
 
     def has_all(self, picture: Picture) -> bool:
         """Whether there is something of each measure."""
-        return all(self.values[name] for name in (*picture.up, *filter(None, [picture.across])))
+        return all(self.values[name] for name in picture.measures)
 
 
 def draw(recipe: Recipe, figures: Mapping[str, Mapping[str, Figure]], title: str, path: Path) -> bool:

@@ -118,6 +118,11 @@ class Picture:
     up: tuple[str, ...]
     across: str | None = None
 
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """All that it shows."""
+        return self.up if self.across is None else (*self.up, self.across)
+
 
 @dataclass(frozen=True)
 class Recipe:
