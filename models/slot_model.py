@@ -10,6 +10,7 @@ from fairseq.models import BaseFairseqModel
 from torch import Tensor
 
 from nat_plugin.canvas.lengths import build_canvas, scaled_lengths, word_counts
+from nat_plugin.decoding.output_symbols import OutputSymbols
 from nat_plugin.fast_inference import speed_up_
 from nat_plugin.models.config import NatTransformerConfig
 from nat_plugin.models.input_predictor import InputPredictor
@@ -137,30 +138,30 @@ class SlotModel(BaseFairseqModel):
         return self.decoder.slot_features(*self._decoder_input(slots, lengths, encoder_out))
 
     def fill_slots(
-        self, slots: Tensor, lengths: Tensor, encoder_out: dict[str, Any], excluded: Tensor
+        self, slots: Tensor, lengths: Tensor, encoder_out: dict[str, Any], symbols: OutputSymbols
     ) -> tuple[Tensor, Tensor]:
         """The most probable token of each slot and its log-probability, without holding all logits at once.
 
         Args:
             slots, lengths, encoder_out: as in :meth:`decode_canvas`.
-            excluded: [K] int64, tokens that may not be chosen; they still count in the normaliser.
+            symbols: on the model's device; what may not be chosen still counts in the normaliser.
 
         Returns:
             [B, m] int64 and [B, m] float32.
         """
         states = self.slot_states(slots, lengths, encoder_out).flatten(0, 1)
         rows = max(1, _LOGITS_AT_ONCE // len(self.decoder.dictionary))
-        chunks = [self._best_of(chunk, excluded) for chunk in states.split(rows)]
+        chunks = [self._best_of(chunk, symbols) for chunk in states.split(rows)]
         tokens, lprobs = (torch.cat(parts).view_as(slots) for parts in zip(*chunks, strict=True))
         return tokens, lprobs
 
     def top_slots(
-        self, slots: Tensor, lengths: Tensor, encoder_out: dict[str, Any], excluded: Tensor, count: int
+        self, slots: Tensor, lengths: Tensor, encoder_out: dict[str, Any], symbols: OutputSymbols, count: int
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """The ``count`` most probable tokens of each slot and their log-probabilities, some sentences at a time.
 
         Args:
-            slots, lengths, encoder_out, excluded: as in :meth:`fill_slots`.
+            slots, lengths, encoder_out, symbols: as in :meth:`fill_slots`.
 
         Yields:
             [b, m, count] float32 (-inf where fewer tokens may be chosen) and [b, m, count] int64, for the next b
@@ -170,7 +171,7 @@ class SlotModel(BaseFairseqModel):
         sentences = max(1, _LOGITS_AT_ONCE // (len(self.decoder.dictionary) * slots.size(1)))
         for chunk in states.split(sentences):
             lprobs = self.decoder.output_layer(chunk).float().log_softmax(-1)
-            best, tokens = lprobs.index_fill_(-1, excluded, float("-inf")).topk(count, -1)
+            best, tokens = symbols.restrict_(lprobs).topk(count, -1)
             yield best, tokens
 
     def _decoder_input(
@@ -183,9 +184,9 @@ class SlotModel(BaseFairseqModel):
         copies = None if self.slot_copy is None else self.slot_copy(encoder_out, lengths, slots.size(1))
         return canvas, encoder_out, copies
 
-    def _best_of(self, states: Tensor, excluded: Tensor) -> tuple[Tensor, Tensor]:
+    def _best_of(self, states: Tensor, symbols: OutputSymbols) -> tuple[Tensor, Tensor]:
         lprobs = self.decoder.output_layer(states).float().log_softmax(-1)
-        best, tokens = lprobs.index_fill_(1, excluded, float("-inf")).max(-1)
+        best, tokens = symbols.restrict_(lprobs).max(-1)
         return tokens, best
 
 

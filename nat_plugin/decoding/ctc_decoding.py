@@ -44,7 +44,7 @@ def search_slots(
     """
     lengths = model.upsampled_lengths(encoder_out)
     slots = torch.full((len(lengths), int(lengths.max())), symbols.mask, device=lengths.device)
-    chunks = model.top_slots(slots, lengths, encoder_out, symbols.never_predicted, decoder.choices)
+    chunks = model.top_slots(slots, lengths, encoder_out, symbols, decoder.choices)
     top, hypotheses = _search(decoder, chunks, lengths)
     lists = [
         _merged(canvases, options.ctc_candidates, options.deduplicate)[:keep]

@@ -43,7 +43,7 @@ class NatGenerator:
         self.options = options
         self.reranker = reranker
         self.sampler = sampler
-        self.symbols = OutputSymbols(dictionary)
+        self.symbols = OutputSymbols(dictionary, options.blank_penalty)
         self.symbols_to_strip_from_output = set(self.symbols.dropped.tolist())
         self._decoder: CtcBeamDecoder | None = None
         if options.ctc_beam:

@@ -99,9 +99,9 @@ class InputSampler:
         uniform = sentence_uniform(self._seed, 0, sentence_ids[rows] + lengths, width, Stream.INPUT_SAMPLING)
         masked = (uniform < logits.sigmoid()) & length_mask(lengths, width)
         hidden = torch.full((lengths.size(0), width), symbols.mask, device=lengths.device)
-        shown, shown_scores = self._vanilla.fill_slots(hidden, lengths, vanilla_out, symbols.never_predicted)
+        shown, shown_scores = self._vanilla.fill_slots(hidden, lengths, vanilla_out, symbols)
         slots = shown.masked_fill(masked, symbols.mask)
-        filled, scores = model.fill_slots(slots, lengths, encoder_out, symbols.never_predicted)
+        filled, scores = model.fill_slots(slots, lengths, encoder_out, symbols)
         return FilledCanvas(
             tokens=torch.where(masked, filled, shown),
             scores=torch.where(masked, logsigmoid(logits) + scores, logsigmoid(-logits) + shown_scores),
@@ -135,7 +135,7 @@ def default_confidence(
     """
     width = int(lengths.max())
     hidden = torch.full((lengths.size(0), width), symbols.mask, device=lengths.device)
-    tokens, scores = model.fill_slots(hidden, lengths, encoder_out, symbols.never_predicted)
+    tokens, scores = model.fill_slots(hidden, lengths, encoder_out, symbols)
     if has_input_predictor(model):
         scores = scores + logsigmoid(model.input_logits(lengths, width, encoder_out).float())
     return FilledCanvas(tokens, scores.masked_fill(~full_mask(lengths, width), 0), torch.ones_like(lengths), [])

@@ -31,6 +31,7 @@ class DecodingOptions:
     stop_when_unchanged: bool = False
     remask_neighbours: bool = False
     deduplicate: bool = False
+    blank_penalty: float = 0.0
     reranker: str = ""
     ctc_beam: int = 0
     ctc_beam_tokens: int = 20
@@ -82,6 +83,8 @@ class DecodingOptions:
                 f"--length-multiplier must be above 0 and finite, not {self.length_multiplier}: the papers "
                 "use 1.00 to 1.10."
             )
+        if not math.isfinite(self.blank_penalty):
+            raise UserError(f"--blank-penalty must be finite, not {self.blank_penalty}: 0 to 4 are of use.")
         for name in ("length_candidates", "iterations", "latent_samples", "nbest"):
             if getattr(self, name) < 1:
                 raise UserError(f"{_flag(name)} must be at least 1, not {getattr(self, name)}.")

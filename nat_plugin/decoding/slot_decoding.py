@@ -52,7 +52,7 @@ def fill_slots(
         encoder_out = model.encoder.reorder_encoder_out(encoder_out, rows)
 
     def predict(slots: Tensor) -> tuple[Tensor, Tensor]:
-        best: tuple[Tensor, Tensor] = model.fill_slots(slots, lengths, encoder_out, symbols.never_predicted)
+        best: tuple[Tensor, Tensor] = model.fill_slots(slots, lengths, encoder_out, symbols)
         return best
 
     def final(tokens: Tensor, scores: Tensor) -> FinalTokens:

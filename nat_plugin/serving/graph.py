@@ -29,7 +29,7 @@ from nat_plugin.decoding.options import DecodingOptions
 from nat_plugin.errors import UserError
 from nat_plugin.symbols import BLANK, MASK
 
-EXPORTABLE = ("length_multiplier", "length_candidates", "deduplicate")
+EXPORTABLE = ("length_multiplier", "length_candidates", "deduplicate", "blank_penalty")
 """Options of decoding that a graph can have; all others must be as they are by default."""
 _MEANS_NOTHING = ("nbest", "retain_history", "stop_when_unchanged", "remask_neighbours")  # in one pass
 
@@ -55,13 +55,13 @@ class OnePassGraph(nn.Module):
     Args:
         model: a trained model of ``nat_translation``; it is copied.
         dictionary: the target's, with ``<mask>`` and ``<blank>``.
-        options: length multiplier, length candidates and de-duplication are built in.
+        options: those of :data:`EXPORTABLE` are built in.
 
     Raises:
         UserError: see :func:`check_exportable`.
     """
 
-    _barred: Tensor
+    _handicap: Tensor
     _dropped: Tensor
     _slots: Tensor
 
@@ -71,10 +71,12 @@ class OnePassGraph(nn.Module):
         self._options, self._pad, self._mask = options, dictionary.pad(), dictionary.index(MASK)
         self._model = _for_a_graph(model)
         never_predicted = [dictionary.bos(), self._pad, dictionary.eos(), self._mask]
-        barred = torch.zeros(self._model.decoder.output_projection.weight.size(0))
-        barred[never_predicted] = float("-inf")
-        self.register_buffer("_barred", barred, persistent=False)
-        dropped = torch.tensor([*never_predicted, dictionary.index(BLANK)])
+        blank = dictionary.index(BLANK)
+        handicap = torch.zeros(self._model.decoder.output_projection.weight.size(0))
+        handicap[never_predicted] = float("-inf")
+        handicap[blank] = -options.blank_penalty
+        self.register_buffer("_handicap", handicap, persistent=False)
+        dropped = torch.tensor([*never_predicted, blank])
         self.register_buffer("_dropped", dropped, persistent=False)
         self.register_buffer("_slots", self._slots_by_length(), persistent=False)
 
@@ -149,7 +151,7 @@ class OnePassGraph(nn.Module):
         torch._check(widest <= self._model.max_slots)
         slots = torch.full((lengths.size(0), widest), self._mask, device=lengths.device)
         logits = self._model.decode_canvas(slots, lengths, encoder_out)
-        tokens = (logits + self._barred).argmax(-1)
+        tokens = (logits + self._handicap).argmax(-1)
         # barred tokens count in the normaliser
         return tokens, logits.log_softmax(-1).gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
 

@@ -56,6 +56,13 @@ class NatTranslationConfig(TranslationConfig):
     deduplicate: bool = field(
         default=False, metadata={"help": "merge equal neighbouring tokens of the finished sentence into one"}
     )
+    blank_penalty: float = field(
+        default=0.0,
+        metadata={
+            "help": "nats taken from the blank's log-probability in every slot (CTC, AXE): translations get longer; "
+            "tuned on the validation set"
+        },
+    )
     reranker: str = field(
         default="",
         metadata={"help": "checkpoint of an autoregressive teacher that chooses among the candidates (NPD)"},

@@ -21,6 +21,7 @@ from tests import helpers
         ({"length_multiplier": float("nan")}, "--length-multiplier must be above 0"),
         ({"length_candidates": 0}, "--length-candidates must be at least 1"),
         ({"iterations": 0}, "--iterations must be at least 1"),
+        ({"blank_penalty": float("nan")}, "--blank-penalty must be finite"),
         ({"nbest": 3, "length_candidates": 2}, "add --length-candidates 3"),
         ({"nbest": 3, "ctc_beam": 2}, "for a CTC model --ctc-beam 3"),
         ({"nbest": 3, "ctc_beam": 9, "ctc_candidates": 2}, "--nbest 3 needs at least as many candidates"),

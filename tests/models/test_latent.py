@@ -12,6 +12,7 @@ import torch
 
 from nat_plugin.canvas.random import sentence_normal
 from nat_plugin.criterions.base import target_batch
+from nat_plugin.decoding.output_symbols import OutputSymbols
 from nat_plugin.errors import UserError
 from nat_plugin.models.latent import Gaussian, latent_terms
 from tests import helpers
@@ -230,7 +231,7 @@ def test_z_says_what_the_source_does_not() -> None:
     many = model.encoder.reorder_encoder_out(encoder_out, torch.zeros(200, dtype=torch.int64))
     many = model.sample_latent(many, 1.0, torch.arange(200))
     slots, lengths = torch.full((200, 2), task.mask_idx), torch.full((200,), 2)
-    tokens, _ = model.fill_slots(slots, lengths, many, torch.tensor([task.mask_idx]))
+    tokens, _ = model.fill_slots(slots, lengths, many, OutputSymbols(task.target_dictionary))
     targets = target_batch(sample["target"], task.target_dictionary.pad()).tokens
     said = [sum(tokens.eq(target).all(1).tolist()) for target in (targets[0], targets[1])]
     assert sum(said) > 180

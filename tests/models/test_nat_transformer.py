@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from nat_plugin.decoding.options import DecodingOptions
+from nat_plugin.decoding.output_symbols import OutputSymbols
 from nat_plugin.errors import UserError
 from nat_plugin.models.length_predictor import LengthPredictor
 from tests import helpers
@@ -188,10 +189,11 @@ def test_top_slots_are_those_of_all_logits(logits_at_once: int, monkeypatch: pyt
     encoder_out = model.encode(sample["net_input"]["src_tokens"], sample["net_input"]["src_lengths"])
     lengths = torch.tensor([3, 7, 1, 5, 7])
     slots = torch.full((5, 7), task.mask_idx)
-    excluded = torch.tensor([0, 1])
+    symbols = OutputSymbols(task.target_dictionary, blank_penalty=0.7)
     expected = model.decode_canvas(slots, lengths, encoder_out).float().log_softmax(-1)
-    expected[..., excluded] = float("-inf")
-    chunks = list(model.top_slots(slots, lengths, encoder_out, excluded, 4))
+    expected[..., symbols.never_predicted] = float("-inf")
+    expected[..., task.blank_idx] -= 0.7
+    chunks = list(model.top_slots(slots, lengths, encoder_out, symbols, 4))
     assert len(chunks) == (5 if logits_at_once == 1 else 1)
     lprobs, tokens = (torch.cat(parts) for parts in zip(*chunks, strict=True))
     torch.testing.assert_close(lprobs, expected.topk(4).values)

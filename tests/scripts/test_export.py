@@ -36,7 +36,12 @@ def test_exports_checks_and_measures(tiny_data: Path, tmp_path: Path, capsys: py
     assert "fairseq-generate" in shown
     assert f"{SENTENCES} of {SENTENCES}" in next(line for line in shown.splitlines() if line.startswith("fp32"))
     description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    assert description["decoding"] == {"length_candidates": 3, "length_multiplier": 1.2, "deduplicate": False}
+    assert description["decoding"] == {
+        "length_candidates": 3,
+        "length_multiplier": 1.2,
+        "deduplicate": False,
+        "blank_penalty": 0.0,
+    }
     single, rounded = description["forms"]
     assert (single["form"], rounded["form"]) == ("fp32", "int8")
     assert single["agreement"] == {"equal": SENTENCES, "ties": 0, "differing": []}

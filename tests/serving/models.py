@@ -45,7 +45,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "encoder_normalize_before": True,
             "decoder_normalize_before": True,
         },
-        {"deduplicate": True},
+        {"deduplicate": True, "blank_penalty": 1.5},
     ),
 }
 

@@ -13,7 +13,6 @@ from torch import Tensor
 from nat_plugin.alignments import axe_loss_and_alignment, ctc_best_alignment, ctc_loss
 from nat_plugin.analysis.monotonic_alignment import MonotonicAlignment, of_axe, of_ctc
 from nat_plugin.analysis.reference_alignment import NOTHING, ReferenceMatch, match_reference, match_words
-from nat_plugin.decoding.output_symbols import OutputSymbols
 from scripts.lib.canvases import CanvasBatch, read_canvases
 from scripts.lib.in_process import SplitTranslator
 from scripts.lib.preparation.again import target_subwords
@@ -55,11 +54,11 @@ def match_slots(translator: SplitTranslator, skip_target_penalty: float) -> Matc
         ]
         for text in (target_subwords(evaluation.data, lines) for lines in evaluation.references)
     ]
-    excluded = OutputSymbols(dictionary).to(device).never_predicted
+    symbols = translator.translator.generator.symbols.to(device)
     align = _align_by_ctc if translator.model.upsamples else _align_by_axe
     found: dict[int, list[ReferenceMatch | None]] = {}
     for batch in read_canvases(translator):
-        tokens = batch.logits.index_fill(2, excluded, float("-inf")).argmax(2).tolist()
+        tokens = symbols.restrict_(batch.logits.clone()).argmax(2).tolist()
         said = [row[:length] for row, length in zip(tokens, batch.lengths.tolist(), strict=True)]
         for place in batch.places:
             found[place] = []

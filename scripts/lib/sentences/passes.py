@@ -55,9 +55,9 @@ class _Recorder:
         return getattr(self._model, name)
 
     def fill_slots(
-        self, slots: Tensor, lengths: Tensor, encoder_out: dict[str, Any], excluded: Tensor
+        self, slots: Tensor, lengths: Tensor, encoder_out: dict[str, Any], symbols: OutputSymbols
     ) -> tuple[Tensor, Tensor]:
-        tokens, scores = self._model.fill_slots(slots, lengths, encoder_out, excluded)
+        tokens, scores = self._model.fill_slots(slots, lengths, encoder_out, symbols)
         self.calls.append(_Recorded(slots.cpu(), lengths.cpu(), tokens.cpu(), scores.cpu()))
         return tokens, scores
 

@@ -27,6 +27,7 @@ DEFAULT_VALUES = {
     "length_candidates": "1,3,5,7",
     "iterations": "1,4,10",
     "deduplicate": "false,true",
+    "blank_penalty": "0.0:4.0:0.5",  # γ of CTC and AXE
     "ngram_lm_weight": "0.0:1.0:0.2",  # α: Gu & Kong 2021, Eq. 6
     "token_bonus": "0.0:4.0:0.5",  # β of the same
     "beam": "1,2,4,5,8",
