@@ -68,7 +68,9 @@ class NatGenerator:
         candidates = self._candidates(model, src_tokens, src_lengths)
         ranking = candidates.scores
         if self.reranker is not None:
-            ranking = self.reranker.score(src_tokens, src_lengths, candidates.tokens, candidates.lengths)
+            ranking = self.reranker.score(
+                src_tokens, src_lengths, candidates.tokens, candidates.lengths, self.options.lenpen
+            )
         return self._hypotheses(candidates, ranking)
 
     def _candidates(self, model: Any, src_tokens: Tensor, src_lengths: Tensor) -> Candidates:

@@ -33,6 +33,7 @@ class DecodingOptions:
     deduplicate: bool = False
     blank_penalty: float = 0.0
     reranker: str = ""
+    lenpen: float = 1.0
     ctc_beam: int = 0
     ctc_beam_tokens: int = 20
     ctc_candidates: int = 0
@@ -99,6 +100,10 @@ class DecodingOptions:
                 "--reranker has nothing to choose from: add --length-candidates K, with K of 5 or more for a gain "
                 "(for a CTC model --ctc-beam K; --latent-samples K where there is a latent variable)."
             )
+        if not math.isfinite(self.lenpen):
+            raise UserError(f"--lenpen must be finite, not {self.lenpen}: .6 to 2 are of use.")
+        if self.lenpen != 1 and not self.reranker:
+            raise UserError("--lenpen is the length penalty of the teacher that chooses: add --reranker, or drop it.")
         if self.nbest > self.candidates:
             raise UserError(
                 f"--nbest {self.nbest} needs at least as many candidates: add --length-candidates {self.nbest} "
@@ -213,6 +218,7 @@ def from_fairseq(options: DecodingOptions, generation: Any) -> DecodingOptions:
     """
     values: dict[str, Any] = {
         "nbest": generation.nbest,
+        "lenpen": float(generation.lenpen),
         "retain_history": generation.retain_iter_history,
     }
     if generation.iter_decode_with_beam > 1 and options.length_candidates == 1:

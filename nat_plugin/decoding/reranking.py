@@ -71,14 +71,17 @@ class TeacherReranker:
         return cls(model.eval(), dictionaries[1])
 
     @torch.no_grad()
-    def score(self, src_tokens: Tensor, src_lengths: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """The teacher's log p(y, </s> | x) / (|y| + 1) of each candidate, in nats; -inf for an empty one.
+    def score(
+        self, src_tokens: Tensor, src_lengths: Tensor, tokens: Tensor, lengths: Tensor, lenpen: float = 1.0
+    ) -> Tensor:
+        """The teacher's log p(y, </s> | x) / (|y| + 1)^lenpen of each candidate, in nats; -inf for an empty one.
 
         Args:
             src_tokens: [B, S], with end of sentence, padded on either side.
             src_lengths: [B].
             tokens: [B·k, m] int64, the candidates of each sentence one after the other, without end of sentence.
             lengths: [B·k].
+            lenpen: as in fairseq's beam search; 1 is the mean over tokens, more is for longer candidates.
 
         Returns:
             [B·k] float32.
@@ -86,7 +89,7 @@ class TeacherReranker:
         return (
             self.token_log_probs(src_tokens, src_lengths, tokens, lengths)
             .sum(1)
-            .div(lengths + 1)
+            .div((lengths + 1) ** lenpen)
             .masked_fill(lengths == 0, float("-inf"))
         )
 

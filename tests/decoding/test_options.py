@@ -27,6 +27,8 @@ from tests import helpers
         ({"nbest": 3, "ctc_beam": 9, "ctc_candidates": 2}, "--nbest 3 needs at least as many candidates"),
         ({"reranker": "teacher.pt"}, "--reranker has nothing to choose from: add --length-candidates"),
         ({"reranker": "teacher.pt", "ctc_beam": 1}, "--reranker has nothing to choose from"),
+        ({"reranker": "teacher.pt", "ctc_beam": 4, "lenpen": float("nan")}, "--lenpen must be finite"),
+        ({"lenpen": 0.6}, "--lenpen is the length penalty of the teacher that chooses: add --reranker"),
         ({"ctc_beam": -1}, "--ctc-beam must be 0 or more"),
         ({"ctc_beam": 2, "ctc_candidates": -1}, "--ctc-candidates must be 0 or more"),
         ({"ctc_beam": 2, "ctc_beam_tokens": 0}, "--ctc-beam-tokens must be at least 1"),
@@ -100,7 +102,7 @@ def test_the_task_names_every_option_and_none_as_fairseq_does() -> None:
 
     ours = {entry.name for entry in fields(NatTranslationConfig)} - {entry.name for entry in fields(TranslationConfig)}
     missing = {entry.name for entry in fields(DecodingOptions)} - ours
-    assert missing == {"nbest", "retain_history"}  # fairseq has them
+    assert missing == {"nbest", "retain_history", "lenpen"}  # fairseq has them
     groups = [group for name, group in vars(configs).items() if name.endswith("Config")]
     assert len(groups) > 10
     for group in groups:
@@ -119,11 +121,14 @@ def test_eval_bleu_args_override_and_refuse_unknown_keys() -> None:
 
 
 def test_fairseq_flags_keep_their_meaning() -> None:
-    given = GenerationConfig(iter_decode_with_beam=5, iter_decode_max_iter=3, nbest=2, retain_iter_history=True)
-    options = from_fairseq(DecodingOptions(), given)
+    given = GenerationConfig(
+        iter_decode_with_beam=5, iter_decode_max_iter=3, nbest=2, retain_iter_history=True, lenpen=2
+    )
+    options = from_fairseq(DecodingOptions(reranker="teacher.pt"), given)
     assert (options.length_candidates, options.iterations, options.nbest) == (5, 4, 2)
     assert options.retain_history
-    ours_win = from_fairseq(DecodingOptions(length_candidates=3, iterations=10), given)
+    assert options.lenpen == 2
+    ours_win = from_fairseq(DecodingOptions(length_candidates=3, iterations=10, reranker="teacher.pt"), given)
     assert (ours_win.length_candidates, ours_win.iterations) == (3, 10)
     assert from_fairseq(DecodingOptions(), GenerationConfig()).iterations == 1
 

@@ -74,9 +74,9 @@ def by_hand(model: Any, dictionary: Dictionary, source: torch.Tensor, candidate:
     return float(lprobs.mean())
 
 
-@pytest.mark.parametrize("logits_at_once", [1, 2**24])
+@pytest.mark.parametrize(("logits_at_once", "lenpen"), [(1, 1.0), (2**24, 1.0), (2**24, 0.0), (2**24, 1.7)])
 def test_scores_are_fairseqs_own_whatever_the_padding_and_the_chunks(
-    logits_at_once: int, monkeypatch: pytest.MonkeyPatch
+    logits_at_once: int, lenpen: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(reranking._LOGITS_AT_ONCE, "cpu", logits_at_once)
     dictionary = plain_dictionary()
@@ -86,10 +86,11 @@ def test_scores_are_fairseqs_own_whatever_the_padding_and_the_chunks(
     src_lengths = torch.tensor([source.numel() for source in sources])
     src_tokens = torch.nn.utils.rnn.pad_sequence(sources, batch_first=True, padding_value=dictionary.pad())
     tokens, lengths = candidates(12, dictionary)
-    scores = TeacherReranker(model, dictionary).score(src_tokens, src_lengths, tokens, lengths)
+    scores = TeacherReranker(model, dictionary).score(src_tokens, src_lengths, tokens, lengths, lenpen)
     for row in range(12):
         expected = by_hand(model, dictionary, sources[row // 4], tokens[row, : lengths[row]].tolist())
-        assert scores[row].item() == pytest.approx(expected, abs=1e-5)
+        expected *= (int(lengths[row]) + 1) ** (1 - lenpen)
+        assert scores[row].item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_an_empty_candidate_never_wins_and_our_symbols_are_unknown_to_a_foreign_teacher() -> None:
