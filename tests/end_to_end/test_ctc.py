@@ -100,6 +100,28 @@ def test_interactive_lets_the_teacher_choose_as_generate_does(
     assert generated != best(searched)
 
 
+def test_one_pass_says_more_where_the_blank_counts_less(made: Corpus, ctc_model: Model) -> None:
+    favoured, plain = (
+        best(generate(made.data, ctc_model.checkpoint, *flags).checked().output)
+        for flags in (["--blank-penalty", -12], [])
+    )
+    assert favoured.keys() == plain.keys()
+    words = [sum(len(text.split()) for text in found.values()) for found in (favoured, plain)]
+    assert words[0] < words[1]
+
+
+def test_the_teachers_length_penalty_changes_its_choice(
+    made: Corpus, ctc_model: Model, transformer: Path, beam: list[object]
+) -> None:
+    flags = [*beam, "--reranker", transformer]
+    long, short = (
+        best(generate(made.data, ctc_model.checkpoint, *flags, "--lenpen", value).checked().output) for value in (3, 0)
+    )
+    assert sum(len(text.split()) for text in long.values()) > sum(len(text.split()) for text in short.values())
+    refused = generate(made.data, ctc_model.checkpoint, "--lenpen", 2)
+    assert "--lenpen is the length penalty of the teacher that chooses: add --reranker" in refused.refusal()
+
+
 def test_refuses_a_language_model_that_is_not_there_and_models_without_slots(
     made: Corpus, ctc_model: Model, model: Model
 ) -> None:
