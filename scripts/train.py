@@ -32,7 +32,7 @@ from scripts.lib.generation import USER_DIR, displayed_path, executable
 from scripts.lib.machine import check_machine, plan_batch
 from scripts.lib.prepared_data import PreparedData
 from scripts.lib.runs import Run
-from scripts.lib.starting import check_start, start_checkpoint
+from scripts.lib.starting import check_start, half_checkpoints, start_checkpoint
 from scripts.lib.training_log import TrainingLog
 
 
@@ -114,6 +114,7 @@ def build_commands(config: Mapping[str, Any], run: Run, layout: launch.Layout) -
         "target_lang": data["target_lang"],
         **validation_flags(config),
         **config["fairseq"],
+        **{flag: displayed_path(path) for flag, path in half_checkpoints(config, run).items()},
         "finetune_from_model": displayed_path(start) if start else None,  # read once, when there is no last checkpoint
         "save_dir": displayed_path(run.checkpoints),
         "max_tokens": plan.max_tokens,

@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nat_plugin.errors import UserError
 from scripts.lib.machine import detect_machine
+from scripts.lib.starting import HALVES
 
 CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "configs"
 
@@ -104,6 +105,8 @@ def _prepare_override(override: str, config_folder: Path) -> list[str]:
         return []
     if key in ("run", "start_from"):
         return [f"{key}={json.dumps(value)}"]
+    if key.removeprefix("fairseq.") in HALVES:
+        return [f"++{key}={json.dumps(value)}"]
     if key.startswith(_OPEN_GROUPS):
         return [f"++{override}"]
     return [override]

@@ -11,7 +11,8 @@ from nat_plugin.errors import UserError
 from nat_plugin.weights import SUFFIX, check_dictionaries, dictionary_words
 from scripts.lib.runs import Run
 
-_HALVES = ("load_encoder_from", "load_decoder_from")
+HALVES = ("load_encoder_from", "load_decoder_from")
+"""Flags of the plugin's models; in a run's configuration they may name runs too."""
 
 
 def start_checkpoint(config: Mapping[str, Any], run: Run) -> Path | None:
@@ -23,15 +24,28 @@ def start_checkpoint(config: Mapping[str, Any], run: Run) -> Path | None:
     Raises:
         UserError: there is no such run or file.
     """
-    if config["start_from"] is None:
-        return None
-    path = Path(config["start_from"])
-    if run.last_checkpoint.exists() and not path.is_dir():
-        return path
+    return None if config["start_from"] is None else _checkpoint("start_from", config["start_from"], run)
+
+
+def half_checkpoints(config: Mapping[str, Any], run: Run) -> dict[str, Path]:
+    """The files that ``fairseq.load_encoder_from`` and ``fairseq.load_decoder_from`` mean, by flag.
+
+    Args:
+        config: as in :func:`start_checkpoint`.
+
+    Raises:
+        UserError: there is no such run or file.
+    """
+    named = {key: config["fairseq"].get(key) for key in HALVES}
+    return {key: _checkpoint(f"fairseq.{key}", value, run) for key, value in named.items() if value}
+
+
+def _checkpoint(key: str, value: str, run: Run) -> Path:
+    path = Path(value)
     if path.is_dir():
         return Run(path).chosen_checkpoint()
-    if not path.is_file():
-        raise UserError(f"start_from={path}: there is no such run or checkpoint; train it first, or correct the path.")
+    if not path.is_file() and not run.last_checkpoint.exists():
+        raise UserError(f"{key}={path}: there is no such run or checkpoint; train it first, or correct the path.")
     return path
 
 
@@ -41,7 +55,7 @@ def check_start(config: Mapping[str, Any], path: Path) -> None:
     Raises:
         UserError: it is no checkpoint, of other languages, or of other dictionaries as far as those can be found.
     """
-    named = [key for key in _HALVES if config["fairseq"].get(key)]
+    named = [key for key in HALVES if config["fairseq"].get(key)]
     if named:
         raise UserError(f"start_from and fairseq.{named[0]} both say what a half begins with: drop one of them.")
     data = config["data"]

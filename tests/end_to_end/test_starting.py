@@ -12,7 +12,7 @@ from scripts import weights as weights_script
 from scripts.lib.averaging import load_checkpoint, updates_done
 from scripts.lib.config import compose_run
 from scripts.lib.runs import Run
-from scripts.lib.starting import check_start, check_tokens, start_checkpoint
+from scripts.lib.starting import check_start, check_tokens, half_checkpoints, start_checkpoint
 from tests.end_to_end import settings
 from tests.end_to_end.commands import run
 from tests.end_to_end.conftest import Corpus, Model
@@ -109,6 +109,19 @@ class TestWhatStartFromMeans:
         here.checkpoints.mkdir(parents=True)
         here.last_checkpoint.touch()
         assert start_checkpoint(gone, here) == tmp_path / "gone.pt"  # a training that goes on does not need it
+
+    def test_the_half_of_a_run_or_a_file(self, model: Model, tmp_path: Path) -> None:
+        here, other = Run(tmp_path / "new"), Run(tmp_path / "other")
+        assert half_checkpoints(self.config(None), here) == {}
+        named = self.config(None, load_encoder_from=str(other.folder), load_decoder_from=str(model.checkpoint))
+        with pytest.raises(UserError, match=r"fairseq\.load_encoder_from=.*other: there is no such run or checkpoint"):
+            half_checkpoints(named, here)
+        other.checkpoints.mkdir(parents=True)
+        other.averaged_checkpoint.touch()
+        assert half_checkpoints(named, here) == {
+            "load_encoder_from": other.averaged_checkpoint,
+            "load_decoder_from": model.checkpoint,
+        }
 
     def test_other_tokens_and_languages_are_refused(self, made: Corpus, model: Model, tmp_path: Path) -> None:
         check_tokens("it", model.checkpoint, made.data, (SOURCE, TARGET))

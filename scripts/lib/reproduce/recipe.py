@@ -22,6 +22,7 @@ class System:
         size: of configs/size, in place of the chosen one.
         width: by how much the dimensions of the chosen size are multiplied.
         start_from: the system whose weights it begins with.
+        encoder_from: the system whose encoder it begins with.
         is_shared: it serves all seeds: a teacher.
     """
 
@@ -33,6 +34,7 @@ class System:
     size: str | None = None
     width: float = 1
     start_from: str | None = None
+    encoder_from: str | None = None
     is_shared: bool = False
 
 

@@ -83,10 +83,11 @@ class SystemSteps:
         run = root / data.name / folder
         words = [data.word, f"method={method}", f"size={size}", f"budget={self.scale.budget}", *system.words]
         words += self._widths(system, size)
-        if system.start_from:
-            start, step = self.train(system.start_from)
-            needs.append(step)
-            words.append(f"start_from={start}")
+        for key, other in {"start_from": system.start_from, "fairseq.load_encoder_from": system.encoder_from}.items():
+            if other:
+                begun, step = self.train(other)
+                needs.append(step)
+                words.append(f"{key}={begun}")
         if self.scale.seed != 1 and not system.is_shared:
             words.append(f"fairseq.seed={self.scale.seed}")
         words += self.scale.settings_of(name)

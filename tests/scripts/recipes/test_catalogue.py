@@ -35,7 +35,7 @@ def test_what_is_listed_is_there_and_what_is_there_is_listed() -> None:
     listed = {entry for entry in entries if isinstance(entry, str)}
     reasons = [entry["none"] for entry in entries if not isinstance(entry, str)]
     assert all(reasons)
-    assert listed | {"results", "peers"} == set(recipe_names())
+    assert listed | {"results", "peers", "encoder_from_teacher"} == set(recipe_names())
 
 
 def test_every_recipe_has_a_shell_script_and_none_has_another() -> None:
@@ -137,7 +137,7 @@ def test_no_two_systems_train_differently_in_one_folder() -> None:
         folders: dict[tuple[object, ...], tuple[object, ...]] = {}
         for system in systems.values():
             place = (system.data, system.method, system.size, system.suffix)
-            made = (system.words, system.width, system.start_from)
+            made = (system.words, system.width, system.start_from, system.encoder_from)
             assert folders.setdefault(place, made) == made, system.name
 
 

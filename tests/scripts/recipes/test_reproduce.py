@@ -246,6 +246,17 @@ def test_words_for_one_system(steps: Pretended) -> None:
         assert "fairseq.lr=3e-3" not in student
 
 
+def test_students_begin_with_the_encoder_of_a_trained_teacher(steps: Pretended) -> None:
+    reproduce.main(["encoder_from_teacher", "--rows", "ctc,ctc_encoder,ctc_encoder_blank", *WORDS])
+    first, second = (command for command in steps.commands if command[:1] == ["train.py"] and "method=ctc" in command)
+    begun = "fairseq.load_encoder_from=runs/toy/teacher_tiny"
+    assert (begun in first, begun in second) == (False, True)
+    assert steps.scripts.index("train.py") == 0
+    assert steps.commands[0][2] == "method=teacher"
+    [tuning] = (command for command in steps.commands if command[0] == "tune.py")
+    assert tuning[1:3] == ["runs/toy_kd/ctc_tiny_encoder", "blank_penalty"]
+
+
 def test_a_dry_run_touches_nothing(steps: Pretended, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(Path().rglob("*"))
     reproduce.main(["axe_table2", "--dry-run", *WORDS])
