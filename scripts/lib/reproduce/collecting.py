@@ -19,7 +19,8 @@ from scripts.lib.results import Row
 from scripts.lib.training_log import read_curves
 
 _PARAMETERS = re.compile(r"num\. shared model params: ([\d,]+)")
-_WALL = re.compile(r'"wall": "(\d+)"')
+# fairseq's clock stays at 0 in a training that goes on, but for its last word.
+_WALL = re.compile(r'"wall": "(\d+)"|done training in (\d+)')
 
 
 def collect(planned: PlannedRecipe, graph: Graph, command: str) -> list[Row]:
@@ -100,7 +101,7 @@ def training_facts(log: Path) -> Row:
         "updates": max([*curves.training, *curves.validation]),
         "best_validation_loss": min(curves.validation.values(), default=None),
         "parameters": int(parameters[-1].replace(",", "")) if parameters else None,
-        "training_minutes": wall_seconds([int(second) for second in _WALL.findall(text)]) / 60,
+        "training_minutes": wall_seconds([int(clock or end) for clock, end in _WALL.findall(text)]) / 60,
     }
 
 

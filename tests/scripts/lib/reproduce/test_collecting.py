@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nat_plugin.errors import UserError
-from scripts.lib.reproduce.collecting import look_up, wall_seconds
+from scripts.lib.reproduce.collecting import look_up, training_facts, wall_seconds
 from scripts.lib.reproduce.recipe import Value
 
 
@@ -33,3 +33,17 @@ def test_places_differences_and_ratios(tmp_path: Path) -> None:
 )
 def test_wall_time_is_that_of_all_sessions(clocks: list[int], seconds: int) -> None:
     assert wall_seconds(clocks) == seconds
+
+
+def test_a_training_that_went_on_has_the_time_of_both_sessions(tmp_path: Path) -> None:
+    """fairseq's clock says 0 all through the second."""
+    first = [f'train_inner | {{"num_updates": "{updates}", "loss": "3", "wall": "{updates}"}}' for updates in (60, 120)]
+    second = [f'train_inner | {{"num_updates": "{updates}", "loss": "3", "wall": "0"}}' for updates in (180, 240)]
+    log = tmp_path / "train.log"
+    for lines, minutes in (([*first, "done training in 130.9 seconds"], 130 / 60), (second, 130 / 60)):
+        with open(log, "a", encoding="utf-8") as handle:
+            handle.write("".join(f"2026-11-29 16:05:48 | INFO | {line}\n" for line in lines))
+        assert training_facts(log)["training_minutes"] == pytest.approx(minutes)
+    with open(log, "a", encoding="utf-8") as handle:
+        handle.write("2026-11-29 16:05:48 | INFO | fairseq_cli.train | done training in 140.0 seconds\n")
+    assert training_facts(log)["training_minutes"] == pytest.approx((130 + 140) / 60)
