@@ -114,7 +114,7 @@ def build_commands(config: Mapping[str, Any], run: Run, layout: launch.Layout) -
         "target_lang": data["target_lang"],
         **validation_flags(config),
         **config["fairseq"],
-        **{flag: displayed_path(path) for flag, path in half_checkpoints(config, run).items()},
+        **{flag: displayed_path(path) for flag, path in half_checkpoints(config).items()},
         "finetune_from_model": displayed_path(start) if start else None,  # read once, when there is no last checkpoint
         "save_dir": displayed_path(run.checkpoints),
         "max_tokens": plan.max_tokens,

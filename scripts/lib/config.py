@@ -105,7 +105,7 @@ def _prepare_override(override: str, config_folder: Path) -> list[str]:
         return []
     if key in ("run", "start_from"):
         return [f"{key}={json.dumps(value)}"]
-    if key.removeprefix("fairseq.") in HALVES:
+    if key.removeprefix("fairseq.") in HALVES and not value.startswith(("'", '"')):
         return [f"++{key}={json.dumps(value)}"]
     if key.startswith(_OPEN_GROUPS):
         return [f"++{override}"]

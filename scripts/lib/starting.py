@@ -24,29 +24,28 @@ def start_checkpoint(config: Mapping[str, Any], run: Run) -> Path | None:
     Raises:
         UserError: there is no such run or file.
     """
-    return None if config["start_from"] is None else _checkpoint("start_from", config["start_from"], run)
-
-
-def half_checkpoints(config: Mapping[str, Any], run: Run) -> dict[str, Path]:
-    """The files that ``fairseq.load_encoder_from`` and ``fairseq.load_decoder_from`` mean, by flag.
-
-    Args:
-        config: as in :func:`start_checkpoint`.
-
-    Raises:
-        UserError: there is no such run or file.
-    """
-    named = {key: config["fairseq"].get(key) for key in HALVES}
-    return {key: _checkpoint(f"fairseq.{key}", value, run) for key, value in named.items() if value}
-
-
-def _checkpoint(key: str, value: str, run: Run) -> Path:
-    path = Path(value)
+    if config["start_from"] is None:
+        return None
+    path = Path(config["start_from"])
+    if run.last_checkpoint.exists() and not path.is_dir():
+        return path
     if path.is_dir():
         return Run(path).chosen_checkpoint()
-    if not path.is_file() and not run.last_checkpoint.exists():
-        raise UserError(f"{key}={path}: there is no such run or checkpoint; train it first, or correct the path.")
+    if not path.is_file():
+        raise UserError(f"start_from={path}: there is no such run or checkpoint; train it first, or correct the path.")
     return path
+
+
+def half_checkpoints(config: Mapping[str, Any]) -> dict[str, Path]:
+    """The files that ``fairseq.load_encoder_from`` and ``fairseq.load_decoder_from`` mean, by flag.
+
+    What is no folder is fairseq-train's to read, and to refuse.
+
+    Raises:
+        UserError: a run has no checkpoint yet.
+    """
+    named = {key: Path(config["fairseq"][key]) for key in HALVES if config["fairseq"].get(key)}
+    return {key: Run(path).chosen_checkpoint() if path.is_dir() else path for key, path in named.items()}
 
 
 def check_start(config: Mapping[str, Any], path: Path) -> None:
