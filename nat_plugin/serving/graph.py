@@ -26,8 +26,9 @@ from torch.overrides import TorchFunctionMode
 from nat_plugin.canvas.lengths import scaled_lengths
 from nat_plugin.decoding.finalising import finalise
 from nat_plugin.decoding.options import DecodingOptions
+from nat_plugin.decoding.output_symbols import OutputSymbols
 from nat_plugin.errors import UserError
-from nat_plugin.symbols import BLANK, MASK
+from nat_plugin.symbols import MASK
 
 EXPORTABLE = ("length_multiplier", "length_candidates", "deduplicate", "blank_penalty")
 """Options of decoding that a graph can have; all others must be as they are by default."""
@@ -70,14 +71,10 @@ class OnePassGraph(nn.Module):
         check_exportable(options)
         self._options, self._pad, self._mask = options, dictionary.pad(), dictionary.index(MASK)
         self._model = _for_a_graph(model)
-        never_predicted = [dictionary.bos(), self._pad, dictionary.eos(), self._mask]
-        blank = dictionary.index(BLANK)
-        handicap = torch.zeros(self._model.decoder.output_projection.weight.size(0))
-        handicap[never_predicted] = float("-inf")
-        handicap[blank] = -options.blank_penalty
+        symbols = OutputSymbols(dictionary, options.blank_penalty)
+        handicap = symbols.restrict_(torch.zeros(self._model.decoder.output_projection.weight.size(0)))
         self.register_buffer("_handicap", handicap, persistent=False)
-        dropped = torch.tensor([*never_predicted, blank])
-        self.register_buffer("_dropped", dropped, persistent=False)
+        self.register_buffer("_dropped", symbols.dropped, persistent=False)
         self.register_buffer("_slots", self._slots_by_length(), persistent=False)
 
     @property
