@@ -41,10 +41,6 @@ def check_halves(cfg: Any) -> None:
             f"{flags} cannot go with --share-embeddings all, where one matrix belongs to both halves: use "
             "--share-embeddings decoder."
         )
-    if loaded and cfg.latent_dim:
-        raise UserError(
-            f"--load-{loaded[0]}-from does not go with --latent-dim, which belongs to neither half: drop one of them."
-        )
 
 
 def freeze_halves(model: nn.Module, cfg: Any) -> None:
@@ -60,7 +56,7 @@ def load_halves(model: nn.Module, cfg: Any, task: Any, restored: str = "") -> No
 
     Encoder or decoder of the checkpoint may be of any transformer whose parameters have fairseq's names, a teacher's
     too. The length predictor comes with the encoder and SoftCopy's temperature with the decoder, where the file has
-    them.
+    them. A latent variable belongs to neither half, and is fresh.
 
     Args:
         cfg: the model's options.
@@ -98,6 +94,8 @@ def _load(model: nn.Module, half: str, path: str, task: Any) -> None:
     for name in [*wanted, *(name for name in extras if name in saved)]:
         _copy(flag, name, saved[name], own[name])
     fresh = [name for name in extras if name not in saved]
+    if getattr(model, "latent", None) is not None:
+        fresh.append("the latent variable")
     logger.info("%s: read %d parameters%s", flag, len(wanted), f"; fresh are {', '.join(fresh)}" if fresh else "")
 
 

@@ -61,6 +61,13 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--size", help="a file of configs/size (default: tiny; the paper's for its own data)")
     parser.add_argument("--budget", help="a file of configs/budget (default: cpu; the paper's for its own data)")
     parser.add_argument("--seeds", default="1", metavar="N,…", help="of the students (default: 1)")
+    parser.add_argument(
+        "--encoder-from",
+        default="",
+        metavar="SYSTEM",
+        help="students begin with the encoder of a trained system, such as teacher, where theirs is like it; runs and "
+        "tables are called _encoder (default: all begin at random, as in the papers)",
+    )
     parser.add_argument("--rows", metavar="ROW,…", help="some rows only; of `results`, RECIPE or RECIPE/ROW")
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="of all runs (default: runs)")
     parser.add_argument(

@@ -91,6 +91,15 @@ def test_an_autoregressive_encoder_is_read_without_a_length_predictor(tmp_path: 
     assert {name.partition(".")[0] for name in same(model, trained)} == {"encoder"}
 
 
+def test_a_latent_variable_is_fresh_beside_a_read_encoder(tmp_path: Path) -> None:
+    trained = made(1, latent_dim=2)
+    path = save(trained.state_dict(), tmp_path / "trained.pt")
+    untouched, model = begun(2, latent_dim=2), begun(2, latent_dim=2, load_encoder_from=str(path))
+    assert {name.partition(".")[0] for name in same(model, trained)} >= {"encoder", "length_predictor"}
+    assert {name.partition(".")[0] for name in same(model, untouched)} == {"decoder", "latent"}
+    assert not any(name.startswith("latent.") for name in same(model, trained))
+
+
 def test_one_half_may_come_with_embeddings_that_all_share(tmp_path: Path) -> None:
     trained = made(1, share_embeddings="all")
     path = save(trained.state_dict(), tmp_path / "trained.pt")
@@ -111,7 +120,6 @@ def test_one_half_may_come_with_embeddings_that_all_share(tmp_path: Path) -> Non
             {"load_encoder_from": "a", "load_decoder_from": "b", "share_embeddings": "all"},
             "use --share-embeddings decoder",
         ),
-        ({"load_decoder_from": "a", "latent_dim": 2}, "--load-decoder-from does not go with --latent-dim"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(options: dict[str, Any], sentence: str) -> None:

@@ -84,6 +84,7 @@ class Job:
             output=options.output,
             settings=options.settings,
             own_settings=options.own_settings,
+            encoder_from=options.encoder_from,
         )
         return load_recipe(name, scale.kind), scale
 

@@ -50,6 +50,7 @@ class Scale:
         output: the folder of results.
         settings: words for scripts/train.py, for all trainings alike.
         own_settings: such words for the trainings of one system, which stand above those for all.
+        encoder_from: the system whose encoder students begin with; empty: they begin at random.
     """
 
     kind: str
@@ -60,6 +61,7 @@ class Scale:
     output: Path
     settings: tuple[str, ...] = ()
     own_settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    encoder_from: str = ""
     seed: int = 1
 
     def with_seed(self, seed: int) -> Scale:
@@ -68,8 +70,14 @@ class Scale:
 
     @property
     def results(self) -> Path:
-        """The folder of the tables of these data and this size."""
-        return self.output / f"{self.raw.name}_{self.size}"
+        """The folder of the tables of these data and this size; students that begin otherwise have one of their own."""
+        return self.output / "_".join(filter(None, (self.raw.name, self.size, self.beginning)))
+
+    @property
+    def beginning(self) -> str:
+        """Tells runs and tables of students that begin with an encoder from those that begin at random."""
+        named = "" if self.encoder_from in ("", "teacher") else f"_{self.encoder_from}"
+        return f"encoder{named}" if self.encoder_from else ""
 
     def settings_of(self, system: str) -> list[str]:
         """The words for the training of a system: those for all but where it has its own."""
@@ -111,6 +119,7 @@ def choose_scale(
     output: Path,
     settings: Sequence[str],
     own_settings: Mapping[str, Sequence[str]],
+    encoder_from: str = "",
 ) -> Scale:
     """What a recipe runs at.
 
@@ -118,6 +127,7 @@ def choose_scale(
         data: a file of configs/data with or without its direction, a prepared folder, or a data set of the paper.
         direction: of the languages, as ``en_de``; by default the recipe's.
         size, budget: by default the paper's for its data sets, and ``tiny`` and ``cpu`` for others.
+        encoder_from: see :class:`Scale`.
 
     Raises:
         UserError: data and direction do not agree.
@@ -134,6 +144,7 @@ def choose_scale(
         output=output,
         settings=tuple(settings),
         own_settings={system: tuple(words) for system, words in own_settings.items()},
+        encoder_from=encoder_from,
     )
 
 

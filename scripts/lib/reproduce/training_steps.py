@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from nat_plugin.errors import UserError
 from scripts.lib.recipes import RECIPES
@@ -22,6 +24,8 @@ _DECIDED = {
     "start_from": "a recipe that fine-tunes",
     "fairseq.seed": "--seeds",
 }
+# What two encoders must have in common for one to begin with the other's weights.
+_ENCODER = ("embed_dim", "ffn_embed_dim", "layers", "attention_heads", "normalize_before")
 _DIMENSIONS = ("encoder_embed_dim", "encoder_ffn_embed_dim", "decoder_embed_dim", "decoder_ffn_embed_dim")
 
 
@@ -33,7 +37,8 @@ class SystemSteps:
         systems: by name, of the scale's kind.
 
     Raises:
-        UserError: one of the user's words for scripts/train.py is a recipe's to say, or for a system that there is not.
+        UserError: one of the user's words for scripts/train.py is a recipe's to say, or for a system that there is not;
+            or the students' encoder is of no system.
     """
 
     def __init__(self, graph: Graph, systems: Mapping[str, System], scale: Scale) -> None:
@@ -44,12 +49,37 @@ class SystemSteps:
             for word in words:
                 if (key := word.partition("=")[0]) in _DECIDED:
                     raise UserError(f"{word} is the recipe's to say: use {_DECIDED[key]}.")
+        if scale.encoder_from and scale.encoder_from not in self.systems:
+            raise UserError(f"--encoder-from {scale.encoder_from} is no system: configs/systems.yaml names them.")
 
     def system(self, name: str) -> System:
-        """A system by name."""
+        """A system by name, as it begins here."""
         if name not in self.systems:
             raise UserError(f"there is no system '{name}' in configs/systems.yaml: correct the recipe.")
-        return self.systems[name]
+        system = self.systems[name]
+        if not self._begins_with_encoder(system):
+            return system
+        suffix = "_".join(filter(None, (system.suffix, self.scale.beginning)))
+        return replace(system, encoder_from=self.scale.encoder_from, suffix=suffix)
+
+    def _begins_with_encoder(self, system: System) -> bool:
+        """Whether it is a student of ours that begins at random, and its encoder is like the one to begin with."""
+        giver = self.scale.encoder_from
+        if not giver or giver == system.name or system.start_from or system.encoder_from:
+            return False
+        config = self._config(system)
+        if config["method"]["kind"] != "non_autoregressive" or config["fairseq"]["task"] != "nat_translation":
+            return False
+        given = self._config(self.systems[giver])
+        return all(
+            config["fairseq"].get(f"encoder_{part}") == given["fairseq"].get(f"encoder_{part}") for part in _ENCODER
+        )
+
+    def _config(self, system: System) -> dict[str, Any]:
+        """What can be said of a system's training before its data are there."""
+        size = system.size or self.scale.size
+        words = (*system.words, *self._widths(system, size), *self.scale.settings_of(system.name))
+        return compose(("data=generated", f"method={system.method}", f"size={size}", "machine=cpu", *words))
 
     def data(self, kind: str) -> tuple[DataSet, str]:
         """A data set and the step that makes it."""

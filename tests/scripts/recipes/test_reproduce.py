@@ -257,6 +257,31 @@ def test_students_begin_with_the_encoder_of_a_trained_teacher(steps: Pretended) 
     assert tuning[1:3] == ["runs/toy_kd/ctc_tiny_encoder", "blank_penalty"]
 
 
+def test_any_recipe_with_students_that_begin_with_an_encoder(steps: Pretended) -> None:
+    rows = "axe_table3/at_kd,axe_table3/axe,axe_table3/nat,stock_nat,nat_base,big_nat_big"
+    reproduce.main(["axe_table3", "peers", "gu_kong_table5", "--rows", rows, "--encoder-from", "teacher", *WORDS])
+    trained = {
+        next(word for word in command if word.startswith("method=")): command
+        for command in steps.commands
+        if command[0] == "train.py" and "fairseq.encoder_embed_dim=256" not in command
+    }
+    begun = "fairseq.load_encoder_from=runs/toy/teacher_tiny"
+    with_encoder = {method for method, command in trained.items() if begun in command}
+    assert with_encoder == {"method=cmlm_axe", "method=nat", "method=ctc_vae"}
+    assert "name=toy_kd/cmlm_axe_tiny_delta1_encoder" in trained["method=cmlm_axe"]
+    wide = [command for command in steps.commands if "fairseq.encoder_embed_dim=256" in command]
+    assert {command[2] for command in wide} == {"method=teacher", "method=ctc_vae"}
+    assert not any(word.startswith("fairseq.load_encoder_from") for command in wide for word in command)
+    [row] = (
+        row for row in read(Path("results/recipes/toy_tiny_encoder/axe_table3.json"))["rows"] if row["row"] == "axe"
+    )
+    assert begun in row["commands"]["training"]
+    steps.commands.clear()
+    reproduce.main(["axe_table2", "--rows", "ce", "--encoder-from", "teacher_narrow", *WORDS])
+    assert not any(begun in command for command in steps.commands)  # half as wide: nothing can begin with it
+    assert Path("results/recipes/toy_tiny_encoder_teacher_narrow/axe_table2.json").is_file()
+
+
 def test_a_dry_run_touches_nothing(steps: Pretended, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(Path().rglob("*"))
     reproduce.main(["axe_table2", "--dry-run", *WORDS])
@@ -278,6 +303,7 @@ def test_a_dry_run_touches_nothing(steps: Pretended, capsys: pytest.CaptureFixtu
         (["axe_table2", "method=glat"], "method=glat is the recipe's to say"),
         (["axe_table2", "teacher:fairseq.seed=2"], "fairseq.seed=2 is the recipe's to say: use --seeds"),
         (["axe_table2", "tutor:fairseq.lr=1"], "tutor:fairseq.lr=1 is for no system"),
+        (["axe_table2", "--encoder-from", "tutor"], "--encoder-from tutor is no system"),
         (["axe_table2", "--size", "huge"], "huge"),
         (["axe_table2", "--docs", "nowhere.md"], "--docs nowhere.md does not exist"),
         (["axe_table2", "fairseq.max_tokens=7"], "machine.max_tokens"),
