@@ -7,11 +7,12 @@
     scripts/benchmark_latency.py checkpoints/a.pt checkpoints/b.pt --data data-bin/mine --measures l1_cpu --threads 1
 
 A system is a run directory or a checkpoint, and after a colon decoding flags that win over the run's (tuned ones
-included), `name=` and `checkpoint=`. All are in this process and take turns, so that a machine that slows down slows
-all of them; the first is what the others are compared with. Times go from the source's token ids to the translation's,
-encoder and all searches included. L1: each sentence alone. Lmax: batches as large as the GPU takes, on a CPU as large
-as is fastest. BLEU is of the very translations that were timed. Written are FILE.json with a signature of every figure,
-and beside it the numbers as .tsv and the plot of quality against latency as .svg.
+included), `name=`, `checkpoint=` and `tuned=` (a file of scripts/tune.py, in place of RUN/tuned.json). All are in this
+process and take turns, so that a machine that slows down slows all of them; the first is what the others are compared
+with. Times go from the source's token ids to the translation's, encoder and all searches included. L1: each sentence
+alone. Lmax: batches as large as the GPU takes, on a CPU as large as is fastest. BLEU is of the very translations that
+were timed. Written are FILE.json with a signature of every figure, and beside it the numbers as .tsv and the plot of
+quality against latency as .svg.
 """
 
 from __future__ import annotations

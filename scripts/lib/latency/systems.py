@@ -15,7 +15,7 @@ from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import flag_key
 
 # Keys of a specification that are no decoding flags.
-_NAME, _CHECKPOINT = "name", "checkpoint"
+_NAME, _CHECKPOINT, _TUNED = "name", "checkpoint", "tuned"
 # What the measures decide themselves.
 _DECIDED = {
     "batch_size": "how many sentences make a batch is what the measures differ in",
@@ -36,6 +36,8 @@ class SystemSpec:
     """Decoding flags that win over the run's."""
     name: str | None = None
     checkpoint: str | None = None
+    tuned: Path | None = None
+    """Of scripts/tune.py: its winner decodes in place of the run's ``tuned.json``."""
 
     @classmethod
     def parse(cls, text: str) -> SystemSpec:
@@ -51,11 +53,17 @@ class SystemSpec:
         for pair in _split(match["flags"] or ""):
             key, _, value = pair.partition("=")
             flags[flag_key(key)] = _value(pair, value)
-        name, checkpoint = (flags.pop(key, None) for key in (_NAME, _CHECKPOINT))
+        name, checkpoint, tuned = (flags.pop(key, None) for key in (_NAME, _CHECKPOINT, _TUNED))
         for key, why in _DECIDED.items():
             if key in flags:
                 raise UserError(f"'{text}' sets {key}: {why}, so drop it.")
-        return cls(Path(match["path"]), flags, None if name is None else str(name), checkpoint and str(checkpoint))
+        return cls(
+            Path(match["path"]),
+            flags,
+            None if name is None else str(name),
+            checkpoint and str(checkpoint),
+            tuned and Path(str(tuned)),
+        )
 
 
 def _split(flags: str) -> list[str]:
@@ -92,6 +100,7 @@ def plan_systems(
             overrides=spec.flags,
             tokenizer=tokenizer,
             name=spec.name,
+            tuned=spec.tuned,
         )
         for key in _DECIDED:
             evaluation.flags.pop(key, None)

@@ -149,7 +149,6 @@ def _row(key: str, record: dict[str, Any], values: Mapping[str, Value]) -> Recip
         measure: tuple(None if figure is None else float(figure) for figure in figures)
         for measure, figures in record.pop("paper", {}).items()
     }
-    timed = record.pop("timed", {})
     return RecipeRow(
         key=key,
         title=title,
@@ -157,7 +156,6 @@ def _row(key: str, record: dict[str, Any], values: Mapping[str, Value]) -> Recip
         # {key} and {title} of a place that all rows share
         values={measure: _filled(value, key, title) for measure, value in {**values, **own}.items()},
         paper=paper,
-        timed=None if timed is False else timed,
         **record,
     )
 

@@ -107,7 +107,7 @@ class Planner:
                 and not _is_asked_for(self.recipe, script)
             ]
         result = PlannedRecipe(self.recipe, self.scale, planned, scripts)
-        if self.recipe.latency and any(row.system and row.timed is not None for row in chosen):
+        if self.recipe.latency and any(row.system and row.timed for row in chosen):
             result.latency = self.latency(chosen)
         return result
 
@@ -186,17 +186,21 @@ class Planner:
         return Path(path_text)
 
     def latency(self, rows: Iterable[RecipeRow]) -> Path:
-        """One measurement of all rows' times; the baseline comes first."""
+        """One measurement of all rows' times, each as it translates; the baseline comes first."""
         assert self.recipe.latency is not None
         baseline = self.recipe.latency.baseline
         specs: list[str] = []
         needs: list[str] = []
         for row in rows:
-            if row.system is None or row.timed is None:
+            if row.system is None or not row.timed:
                 continue
             run, training = self.systems.train(row.system)
-            flags, more = self._flags({**row.decode, **row.timed}, row)
+            flags, more = self._flags(row.decode, row)
             needs += [training, *more]
+            if row.tune:
+                tuned, tuning = self.tune(row)
+                needs.append(tuning)
+                flags["tuned"] = str(tuned)
             spec = f"{run}:" + ",".join(f"{key}={_shown(value)}" for key, value in [*flags.items(), ("name", row.key)])
             if row.system == baseline and not flags:
                 specs.insert(0, spec)

@@ -65,7 +65,7 @@ class RecipeRow:
         tune: grids for scripts/tune.py, whose winner decodes.
         values: measure → where it stands, for what is not in the results of a translation.
         paper: measure → the paper's figures, one for each data set of the recipe.
-        timed: further flags for the measurement of time; None: the row is not timed.
+        timed: whether its time is measured, where the recipe measures any.
     """
 
     key: str
@@ -76,7 +76,7 @@ class RecipeRow:
     tune: tuple[str, ...] = ()
     values: Mapping[str, Value] = field(default_factory=dict)
     paper: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
-    timed: Mapping[str, Any] | None = field(default_factory=dict)
+    timed: bool = True
 
 
 @dataclass(frozen=True)

@@ -255,6 +255,9 @@ def test_students_begin_with_the_encoder_of_a_trained_teacher(steps: Pretended) 
     assert steps.commands[0][2] == "method=teacher"
     [tuning] = (command for command in steps.commands if command[0] == "tune.py")
     assert tuning[1:3] == ["runs/toy_kd/ctc_tiny_encoder", "blank_penalty"]
+    [timing] = (command for command in steps.commands if command[0] == "benchmark_latency.py")
+    tuned = "runs/toy_kd/ctc_tiny_encoder/results/tune_blank_penalty.json"
+    assert f"runs/toy_kd/ctc_tiny_encoder:tuned={tuned},name=ctc_encoder_blank" in timing
 
 
 def test_any_recipe_with_students_that_begin_with_an_encoder(steps: Pretended) -> None:

@@ -56,6 +56,16 @@ def test_the_runs_own_flags_and_those_given(tiny_data: Path, tmp_path: Path) -> 
     assert plain.checkpoint == greedy.checkpoint == alone.checkpoint == run / "checkpoints" / "checkpoint_last.pt"
 
 
+def test_what_was_tuned_beside_a_run(tiny_data: Path, tmp_path: Path) -> None:
+    run = make_run(tiny_data, tmp_path / "run", "ctc")
+    (run / "tuned.json").write_text('{"blank_penalty": 1.0}')
+    (tmp_path / "tune.json").write_text('{"winner": {"blank_penalty": 2.5}, "curve": []}')
+    stored, tuned = plan(str(run), f"{run}:tuned={tmp_path / 'tune.json'},name=tuned")
+    assert (stored.flags["blank_penalty"], tuned.flags["blank_penalty"], tuned.system) == (1.0, 2.5, "tuned")
+    with pytest.raises(UserError, match="there is no such file; make it with scripts/tune"):
+        plan(f"{run}:tuned={tmp_path / 'nothing.json'}")
+
+
 def test_a_checkpoint_without_a_run_says_itself_how_to_translate(tiny_data: Path, tmp_path: Path) -> None:
     run = make_run(tiny_data, tmp_path / "run", "ctc")
     moved = (run / "checkpoints" / "checkpoint_last.pt").rename(tmp_path / "model.pt")
