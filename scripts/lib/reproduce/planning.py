@@ -273,9 +273,7 @@ class Planner:
             "budget": lambda: self.scale.budget,
             "runs": self._runs,
             "output": self._output,
-            "results": lambda: (
-                self.scale.results if self.scale.seed == 1 else self.scale.results / f"seed{self.scale.seed}"
-            ),
+            "results": self._results,
             "settings_text": lambda: " ".join(self.scale.settings),
         }
         if name not in makers:
