@@ -21,7 +21,7 @@ from scripts.lib.reproduce.recipe import Latency, Recipe
 from scripts.lib.reproduce.report import Table, read_table, save_all
 from scripts.lib.reproduce.scale import Scale, choose_scale
 from scripts.lib.reproduce.scheduler import Scheduler
-from scripts.lib.reproduce.steps import Graph, Step
+from scripts.lib.reproduce.steps import Graph, Step, Training
 
 
 class Job:
@@ -49,6 +49,7 @@ class Job:
                 self.groups[name] = list(recipe.includes)
             for part in recipe.includes or (name,):
                 self._plan(part, recipe.latency if recipe.includes else None, unused)
+        self._check_encoder()
         self._blocks = block_names(options.docs) if options.docs else []
         if unused:
             there = ", ".join(key for name in options.names for key in _keys_of(load_recipe(name)))
@@ -70,6 +71,17 @@ class Job:
         unused.discard(name)
         systems = load_systems(scale.kind)
         self.planned[name] = Planner(self.graph, systems, recipe, scale).plan(options.seeds, rows)
+
+    def _check_encoder(self) -> None:
+        """Refuse an encoder that nothing begins with: tables would say that students had."""
+        giver = self.options.encoder_from
+        endings = {f"_{planned.scale.beginning}" for planned in self.planned.values()}
+        runs = [step.run.folder.name for step in self.graph.steps.values() if isinstance(step, Training)]
+        if giver and not any(run.endswith(ending) for run in runs for ending in endings):
+            raise UserError(
+                f"--encoder-from {giver}: nothing that was asked for begins with that encoder, as no student is "
+                "as wide and as deep. Name another system, or drop the option."
+            )
 
     def _read(self, name: str) -> tuple[Recipe, Scale]:
         """A recipe, and the scale that the user's choices mean for it."""

@@ -57,10 +57,12 @@ class SystemSteps:
         if name not in self.systems:
             raise UserError(f"there is no system '{name}' in configs/systems.yaml: correct the recipe.")
         system = self.systems[name]
-        if not self._begins_with_encoder(system):
-            return system
         suffix = "_".join(filter(None, (system.suffix, self.scale.beginning)))
-        return replace(system, encoder_from=self.scale.encoder_from, suffix=suffix)
+        if self._begins_with_encoder(system):
+            return replace(system, encoder_from=self.scale.encoder_from, suffix=suffix)
+        if system.start_from and self.system(system.start_from) != self.systems[system.start_from]:
+            return replace(system, suffix=suffix)  # it goes on from one that begins so
+        return system
 
     def _begins_with_encoder(self, system: System) -> bool:
         """Whether it is a student of ours that begins at random, and its encoder is like the one to begin with."""

@@ -279,10 +279,16 @@ def test_any_recipe_with_students_that_begin_with_an_encoder(steps: Pretended) -
         row for row in read(Path("results/recipes/toy_tiny_encoder/axe_table3.json"))["rows"] if row["row"] == "axe"
     )
     assert begun in row["commands"]["training"]
-    steps.commands.clear()
-    reproduce.main(["axe_table2", "--rows", "ce", "--encoder-from", "teacher_narrow", *WORDS])
-    assert not any(begun in command for command in steps.commands)  # half as wide: nothing can begin with it
-    assert Path("results/recipes/toy_tiny_encoder_teacher_narrow/axe_table2.json").is_file()
+
+
+def test_what_goes_on_from_a_student_that_began_with_an_encoder_is_told_apart(
+    steps: Pretended, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reproduce.main(["mple_figure1", "--encoder-from", "teacher", "--dry-run", *WORDS])
+    shown = capsys.readouterr().out
+    assert "name=toy/vanilla_tiny_encoder" in shown
+    assert "start_from=runs/toy/vanilla_tiny_encoder" in shown
+    assert "name=toy_kd/glat_tiny_on_encoder" in shown
 
 
 def test_a_dry_run_touches_nothing(steps: Pretended, capsys: pytest.CaptureFixture[str]) -> None:
@@ -307,6 +313,7 @@ def test_a_dry_run_touches_nothing(steps: Pretended, capsys: pytest.CaptureFixtu
         (["axe_table2", "teacher:fairseq.seed=2"], "fairseq.seed=2 is the recipe's to say: use --seeds"),
         (["axe_table2", "tutor:fairseq.lr=1"], "tutor:fairseq.lr=1 is for no system"),
         (["axe_table2", "--encoder-from", "tutor"], "--encoder-from tutor is no system"),
+        (["axe_table2", "--encoder-from", "teacher_narrow"], "nothing that was asked for begins with that encoder"),
         (["axe_table2", "--size", "huge"], "huge"),
         (["axe_table2", "--docs", "nowhere.md"], "--docs nowhere.md does not exist"),
         (["axe_table2", "fairseq.max_tokens=7"], "machine.max_tokens"),
