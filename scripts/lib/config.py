@@ -41,6 +41,9 @@ _DERIVED_FLAGS = {
     "finetune_from_model": "start_from",
 }
 
+# fairseq's switches that are on by default, of the tasks that we train: their flag turns them off.
+_ON_UNTIL_NAMED = {("translation", "left_pad_source"), ("translation_lev", "left_pad_source")}
+
 
 def compose_run(overrides: Sequence[str], config_folder: Path = CONFIG_FOLDER) -> dict[str, Any]:
     """Compose the configuration of a run.
@@ -190,6 +193,8 @@ def to_flags(values: Mapping[str, Any]) -> list[str]:
     """
     flags: list[str] = []
     for key, value in values.items():
+        if isinstance(value, bool) and (values.get("task"), key) in _ON_UNTIL_NAMED:
+            value = not value
         if value is None or value is False:
             continue
         flags.append("--" + key.replace("_", "-"))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fairseq import options
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -338,6 +339,15 @@ def test_a_missing_method_is_named_with_its_choices() -> None:
 def test_values_become_flags_as_fairseq_reads_them() -> None:
     values = {"a_b": 1, "yes": True, "no": False, "none": None, "several": [1, 2], "text": {"beam": 1}}
     assert to_flags(values) == ["--a-b", "1", "--yes", "--several", "1,2", "--text", '{"beam": 1}']
+
+
+@pytest.mark.parametrize("task", ["translation", "translation_lev", "nat_translation"])
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_switch_says_what_it_means_whatever_its_default(task: str, wanted: bool) -> None:
+    nat_plugin.register()
+    flags = to_flags({"task": task, "left_pad_source": wanted, "arch": "transformer", "criterion": "cross_entropy"})
+    read = options.parse_args_and_arch(options.get_training_parser(), ["data", *flags])
+    assert read.left_pad_source is wanted
 
 
 @given(st.integers(1, 200_000), st.integers(1, 20_000), st.integers(1, 64))
