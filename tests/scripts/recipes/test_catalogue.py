@@ -35,7 +35,7 @@ def test_what_is_listed_is_there_and_what_is_there_is_listed() -> None:
     listed = {entry for entry in entries if isinstance(entry, str)}
     reasons = [entry["none"] for entry in entries if not isinstance(entry, str)]
     assert all(reasons)
-    assert listed | {"results", "peers", "encoder_from_teacher"} == set(recipe_names())
+    assert listed | {"results", "peers", "encoder_from_teacher", "combinations_tuned"} == set(recipe_names())
 
 
 def test_every_recipe_has_a_shell_script_and_none_has_another() -> None:
