@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,8 @@ def _recipe(name: str, record: dict[str, Any], folder: Path, scale: str) -> Reci
     values = {measure: Value(**place) for measure, place in record.pop("values", {}).items()}
     rows = {} if base is None else dict(base.rows)
     rows |= {str(key): _row(str(key), row, values) for key, row in record.pop("rows", {}).items()}
+    for grids, keys in record.pop("tune", {}).items():
+        rows |= {key: replace(rows[key], tune=_words(grids)) for key in keys}
     only = record.pop("only", None)
     if only is not None:
         rows = {key: rows[key] for key in only}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sysconfig
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,15 @@ def test_every_recipe_has_a_shell_script_and_none_has_another() -> None:
         lines = path.read_text(encoding="utf-8").splitlines()
         assert lines[1].startswith(f"# {load_recipe(name).source}: configs/recipes/{name}.yaml")
         assert lines[2:] == [f'exec "$(dirname "${{BASH_SOURCE[0]}}")/../reproduce.py" {name} "$@"']
+
+
+def test_rows_of_another_recipe_with_something_tuned() -> None:
+    as_they_are, tuned = load_recipe("gu_kong_table4").rows, load_recipe("combinations_tuned").rows
+    assert list(tuned) == list(as_they_are)
+    for key, row in tuned.items():
+        [grid] = row.tune
+        assert grid.partition("=")[0] == ("blank_penalty" if "ctc" in key else "length_multiplier")
+        assert replace(row, tune=()) == as_they_are[key]
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -113,6 +123,7 @@ def test_combinations_are_those_of_the_script() -> None:
         ({"rows": {"a": {"title": "A", "values": {"bleu": {"of": "s", "at": "x"}}}}}, "no script of the recipe"),
         ({"rows": {"a": {"title": "A", "values": {"bleu": {"of": "{output}", "at": "x["}}}}}, "row a"),
         ({"rows": {"a": {"title": "A", "color": 1}}}, "color"),
+        ({"tune": {"blank_penalty": ["b"]}}, "KeyError: 'b'"),
         ({"picture": {"up": "chrf"}}, "the picture shows chrf"),
         ({"picture": {"up": []}}, "one measure across another, or some over the rows"),
         ({"picture": {"across": "bleu"}}, "up"),
