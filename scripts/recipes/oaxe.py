@@ -31,6 +31,7 @@ from scripts.lib.config import CONFIG_FOLDER, compose_run
 from scripts.lib.recipe_options import check_recipe, recipe_parser, run_words
 from scripts.lib.results import Row, table
 from scripts.lib.runs import Run
+from scripts.lib.starting import HALVES
 
 PRETRAINING = {"10k": (1, 30), "50k": (1, 6), "300k": (1, 1)}
 """Table 2's numbers of updates before the fine-tuning, as parts of all."""
@@ -63,6 +64,8 @@ _OF_TEST = (
     "bleu", "tokenized_bleu", "length_ratio", "repeated_tokens", "repetitions_per_sentence", "empty_outputs",
     "signature", "decoding", "data", "checkpoint", "device",
 )  # fmt: skip
+BEGINNINGS = tuple(f"fairseq.{half}" for half in HALVES)
+"""Words for what begins, not for what is fine-tuned."""
 OURS = {
     "run": "--runs",
     "start_from": "nothing: the vanilla NAT is trained here",
@@ -146,7 +149,10 @@ def training_words(name: str, options: argparse.Namespace) -> list[str]:
         chosen["start_from"] = str(kept_weights(vanilla_run(options), system.pretraining))
     if options.updates:
         chosen["fairseq.max_update"] = str(options.updates // 3 if fine_tuned else options.updates)
-    words = [*(f"{key}={value}" for key, value in chosen.items()), *run_words(options), *options.settings]
+    settings = options.settings
+    if fine_tuned:  # it goes on from weights that began with that half already
+        settings = [word for word in settings if word.partition("=")[0] not in BEGINNINGS]
+    words = [*(f"{key}={value}" for key, value in chosen.items()), *run_words(options), *settings]
     rate = fine_tuning_rate(options) if fine_tuned else None
     return words if rate is None else [*words, f"fairseq.lr={rate:g}"]
 

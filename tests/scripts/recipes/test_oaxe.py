@@ -120,6 +120,15 @@ def test_the_rate_of_fine_tuning_follows_a_given_one(steps: Steps) -> None:
     assert [each[2] for each in updates(steps)] == [1e-4]
 
 
+def test_what_is_fine_tuned_does_not_begin_anew(steps: Steps) -> None:
+    """A half of another model is for the vanilla NAT to begin with; OaXE goes on from that one's weights."""
+    word = "fairseq.load_encoder_from=teacher.pt"
+    recipe.main(["--rows", "kd,oaxe_300k", "--updates", "600", "--output", "out.json", word])
+    trainings = [command for command in steps.commands if command[0] == "train.py"]
+    assert [word in command for command in trainings] == [True, True, False]
+    assert "method=vanilla_oaxe_300k" in trainings[-1]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
