@@ -104,6 +104,16 @@ def test_every_budget_and_machine_composes(budget: str, machine: str) -> None:
     assert config["fairseq"]["warmup_updates"] < config["fairseq"]["max_update"]
 
 
+def test_a_rate_that_ends_at_zero(tiny_data: Path) -> None:
+    """schedule=linear: fairseq takes it, it ends where the training does, and what it ends in is translated with."""
+    words = [f"data={tiny_data}", "method=cmlm_axe", "machine=cpu", "schedule=linear", "fairseq.max_update=700"]
+    config = compose_run(words)
+    assert config["average"] == {"kind": "last", "count": 1, "metric": "loss"}
+    parsed = parse(config).lr_scheduler
+    assert (parsed._name, parsed.power, parsed.end_learning_rate) == ("polynomial_decay", 1, 0)
+    assert (parsed.warmup_updates, parsed.total_num_update) == (500, 700)
+
+
 def test_axe_on_the_papers_budget_is_what_section_4_1_says() -> None:
     config = compose("size=base", "budget=paper")
     expected = {

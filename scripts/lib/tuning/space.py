@@ -37,7 +37,18 @@ DEFAULT_VALUES = {
 }
 """Of flags that are named without values."""
 
-_TRAINING_CHOICES = ("data", "method", "size", "budget", "machine", "batch_tokens", "start_from", "run", "name")
+_TRAINING_CHOICES = (
+    "data",
+    "method",
+    "size",
+    "budget",
+    "schedule",
+    "machine",
+    "batch_tokens",
+    "start_from",
+    "run",
+    "name",
+)
 _WHOLE = re.compile(r"[+-]?\d+")
 _COMMA = re.compile(r",(?![^\[{(]*[\]})])")  # not inside brackets
 _WORDS = {"true": True, "false": False}
