@@ -112,6 +112,10 @@ def test_a_rate_that_ends_at_zero(tiny_data: Path) -> None:
     parsed = parse(config).lr_scheduler
     assert (parsed._name, parsed.power, parsed.end_learning_rate) == ("polynomial_decay", 1, 0)
     assert (parsed.warmup_updates, parsed.total_num_update) == (500, 700)
+    # one training among others, as scripts/reproduce.py puts their words together
+    assert compose_run([*words, "schedule=inverse_sqrt"]) == compose_run(
+        [word for word in words if "linear" not in word]
+    )
 
 
 def test_axe_on_the_papers_budget_is_what_section_4_1_says() -> None:

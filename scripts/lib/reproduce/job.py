@@ -79,8 +79,8 @@ class Job:
         runs = [step.run.folder.name for step in self.graph.steps.values() if isinstance(step, Training)]
         if giver and not any(run.endswith(ending) for run in runs for ending in endings):
             raise UserError(
-                f"--encoder-from {giver}: nothing that was asked for begins with that encoder, as no student is "
-                "as wide and as deep. Name another system, or drop the option."
+                f"--encoder-from {giver}: nothing that was asked for begins with that encoder; a student does if it is "
+                "as wide and as deep, and no autoregressive one. Name another system, or drop the option."
             )
 
     def _read(self, name: str) -> tuple[Recipe, Scale]:
