@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ from scripts.lib.results import Row
 from scripts.lib.training_log import read_curves
 
 _PARAMETERS = re.compile(r"num\. shared model params: ([\d,]+)")
-# fairseq's clock stays at 0 in a training that goes on, but for its last word.
+# What each process of a training begins with.
+_SESSION = re.compile(r"training on \d+ devices")
+# fairseq's clock stays at 0 in a training that goes on, but for its last word, which may be a second behind the clock.
 _WALL = re.compile(r'"wall": "(\d+)"|done training in (\d+)')
 
 
@@ -101,21 +103,18 @@ def training_facts(log: Path) -> Row:
         "updates": max([*curves.training, *curves.validation]),
         "best_validation_loss": min(curves.validation.values(), default=None),
         "parameters": int(parameters[-1].replace(",", "")) if parameters else None,
-        "training_minutes": wall_seconds([int(clock or end) for clock, end in _WALL.findall(text)]) / 60,
+        "training_minutes": wall_seconds(text) / 60,
     }
 
 
-def wall_seconds(clocks: Sequence[int]) -> int:
+def wall_seconds(log: str) -> int:
     """How long a training took in all: its clock begins anew where it was stopped and continued.
 
     Args:
-        clocks: in the order of the log.
+        log: fairseq's, of all its sessions one after the other.
     """
-    total = 0
-    for place, seconds in enumerate(clocks):
-        if place + 1 == len(clocks) or clocks[place + 1] < seconds:
-            total += seconds
-    return total
+    sessions = ([int(clock or end) for clock, end in _WALL.findall(session)] for session in _SESSION.split(log))
+    return sum(max(clocks, default=0) for clocks in sessions)
 
 
 def read_times(path: Path) -> dict[str, Row]:
