@@ -140,26 +140,26 @@ def test_killed_and_continued_equals_uninterrupted(tiny_data: Path, teacher_run:
 def test_a_rate_that_falls_to_zero_is_continued_exactly_and_not_stretched(tiny_data: Path, tmp_path: Path) -> None:
     """schedule=linear: where it stands follows from the update alone, and its end from max_update."""
     whole, parted = Run(tmp_path / "whole"), Run(tmp_path / "parted")
-    words = [*settings(tiny_data, whole.folder, "ctc", max_update=30), "schedule=linear"]
-    train(words)
-    log = [
-        line.split("| train_inner | ")[1] for line in whole.log_file.read_text().splitlines() if "| train_inner" in line
-    ]
-    rates = [float(json.loads(line)["lr"]) for line in log]
+
+    def words(run: Run, updates: int = 30) -> list[str]:
+        return [*settings(tiny_data, run.folder, "ctc", max_update=updates), "schedule=linear"]
+
+    train(words(whole))
+    lines = [line for line in whole.log_file.read_text().splitlines() if "| train_inner |" in line]
+    rates = [float(line.split('"lr": "')[1].split('"')[0]) for line in lines]
     assert rates[1:] == sorted(rates[1:], reverse=True)
     assert rates[1] > 0.009
     assert rates[-1] < 0.001
     assert len(whole.averaged_from()) == 1
 
-    again = [*settings(tiny_data, parted.folder, "ctc", max_update=30), "schedule=linear"]
-    process = start_script("train.py", again)
+    process = start_script("train.py", words(parted))
     wait_for(parted.last_checkpoint.exists, process)
     kill(process)
     assert 0 < updates_done(load_checkpoint(parted.last_checkpoint)) < 30
-    train(again)
+    train(words(parted))
     assert_same_parameters(parted.averaged_checkpoint, whole.averaged_checkpoint)
     with pytest.raises(UserError, match=r"fairseq\.total_num_update was 30, now 40"):
-        train([*settings(tiny_data, parted.folder, "ctc", max_update=40), "schedule=linear"])
+        train(words(parted, 40))
 
 
 @pytest.mark.end_to_end
