@@ -45,6 +45,7 @@ from scripts.lib.pictures import load_pyplot
 from scripts.lib.prepared_data import read_text
 from scripts.lib.results import Row, update_rows
 from scripts.lib.trained_model import TrainedModel
+from scripts.lib.training_facts import training_facts
 
 SAMPLING = {"default": (DEFAULT,), "sampled": (SAMPLED,), "both": (DEFAULT, SAMPLED)}
 
@@ -171,6 +172,7 @@ def measure(evaluation: Evaluation, inputs: Inputs, options: argparse.Namespace,
     seeds = range(options.seed, options.seed + options.draws)
     ways = [way for way in SAMPLING[options.input_sampling] if way == DEFAULT or system.can_sample]
     metric = SentenceBleu(evaluation.tokenizer)
+    scores = {way: system.scores(way, options.seed) for way in ways}
     row = {
         "system": evaluation.system,
         "split": evaluation.split,
@@ -178,6 +180,7 @@ def measure(evaluation: Evaluation, inputs: Inputs, options: argparse.Namespace,
         "method": evaluation.model.method,
         "data": displayed_path(evaluation.data.folder),
         "checkpoint": displayed_path(evaluation.checkpoint),
+        **training_facts(evaluation.model.run.log_file),
         "updates": system.reader.updates,
         "distilled": system.is_distilled,
         "targets": system.targets,
@@ -188,7 +191,8 @@ def measure(evaluation: Evaluation, inputs: Inputs, options: argparse.Namespace,
         "only_reference": references.only,
         **texts_row(system, metric, references, seeds, inputs),
         "beta": options.beta,
-        **{f"bleu_{way}": system.bleu(way, options.seed) if way in ways else None for way in SAMPLING["both"]},
+        **{f"bleu_{way}": scores[way]["bleu"] if way in scores else None for way in SAMPLING["both"]},
+        **{f"scores_{way}": found for way, found in scores.items()},
         **{
             f"confidence_{way}": system.confidence(way, options.seed) if way in ways else None
             for way in SAMPLING["both"]

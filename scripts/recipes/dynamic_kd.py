@@ -33,6 +33,7 @@ from scripts.lib.pictures import load_pyplot, save_figure
 from scripts.lib.recipe_options import check_recipe, distilled_folder, recipe_parser, run_words, training_words
 from scripts.lib.results import Row, table
 from scripts.lib.runs import Run
+from scripts.lib.training_facts import training_facts
 from scripts.lib.training_log import read_last
 
 MODELS = {"nat": "Vanilla", "glat": "GLAT"}
@@ -248,7 +249,7 @@ def make_row(title: str, run: Run, result: str, about: Row) -> Row:
         "system": title,
         **about,
         **{key: test[key] for key in _OF_TEST},
-        "updates": config["fairseq"].get("max_update"),
+        **training_facts(run.log_file),
         "batch_tokens": config["batch_tokens"],
     }
 

@@ -30,7 +30,7 @@ from scripts.lib.pictures import load_pyplot
 from scripts.lib.recipe_options import check_recipe, recipe_parser, training_words
 from scripts.lib.results import Row, table
 from scripts.lib.runs import Run
-from scripts.lib.training_log import read_curves
+from scripts.lib.training_facts import training_facts
 
 
 class System(NamedTuple):
@@ -132,12 +132,10 @@ def disturb(runs: Sequence[Run], options: argparse.Namespace) -> None:
 
 def make_row(name: str, run: Run, iterations: int, command: str) -> Row:
     """What stands in the table for one system and number of iterations."""
-    losses = read_curves(run.log_file)
     return {
         **steps.read_row(run, result_file(iterations)),
         "system": f"{SYSTEMS[name].title}, {iterations} iteration{'s' * (iterations > 1)}",
-        "updates": max([*losses.training, *losses.validation]),
-        "best_validation_loss": min(losses.validation.values(), default=None),
+        **training_facts(run.log_file),
         "recipe": command,
     }
 

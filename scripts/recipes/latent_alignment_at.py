@@ -19,7 +19,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 if not __package__:  # run as a file: make the repository importable
     sys.path[0] = str(Path(__file__).resolve().parents[2])
@@ -33,7 +32,8 @@ from scripts.lib.pictures import load_pyplot
 from scripts.lib.recipe_options import check_recipe, recipe_parser, training_words
 from scripts.lib.results import Row
 from scripts.lib.runs import Run
-from scripts.lib.training_log import read_curves
+from scripts.lib.training_facts import training_facts
+from scripts.lib.training_log import Curves, read_curves
 
 SYSTEMS = {
     "at_ce": "cross entropy",
@@ -89,7 +89,7 @@ def report(runs: dict[str, Run], options: argparse.Namespace, command: str) -> N
     losses = {SYSTEMS[method]: read_curves(run.log_file) for method, run in runs.items()}
     alignments = [steps.read_row(run, "alignments_valid.json") | {"system": SYSTEMS[m]} for m, run in runs.items()]
     rows = [
-        make_row(SYSTEMS[method], steps.read_row(run, "test.json"), found, losses[SYSTEMS[method]], command)
+        make_row(SYSTEMS[method], run, found, losses[SYSTEMS[method]], command)
         for (method, run), found in zip(runs.items(), alignments, strict=True)
     ]
     write_json(options.output, rows)
@@ -105,14 +105,14 @@ def report(runs: dict[str, Run], options: argparse.Namespace, command: str) -> N
     print(f"rows, alignments, curves and plot are in {options.output.with_suffix('')}.*")
 
 
-def make_row(system: str, test: Row, alignments: Row, losses: Any, command: str) -> Row:
+def make_row(system: str, run: Run, alignments: Row, losses: Curves, command: str) -> Row:
     """What stands in the table for one loss."""
+    test = steps.read_row(run, "test.json")
     return {
         "system": system,
         **{key: test[key] for key in _OF_TEST},
-        "updates": max([*losses.training, *losses.validation]),
+        **training_facts(run.log_file),
         "training_loss": list(losses.training.values())[-1] if losses.training else None,
-        "best_validation_loss": min(losses.validation.values(), default=None),
         "floor": 2 * alignments["sentences"] / alignments["targets"],
         **{key: alignments[key] for key in ("trivial", "constant", "own_input", "operators", "last_prediction")},
         "patterns": alignments["patterns"][:3],

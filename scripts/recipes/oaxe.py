@@ -32,6 +32,7 @@ from scripts.lib.recipe_options import check_recipe, recipe_parser, run_words
 from scripts.lib.results import Row, table
 from scripts.lib.runs import Run
 from scripts.lib.starting import HALVES
+from scripts.lib.training_facts import training_facts
 
 PRETRAINING = {"10k": (1, 30), "50k": (1, 6), "300k": (1, 1)}
 """Table 2's numbers of updates before the fine-tuning, as parts of all."""
@@ -224,7 +225,7 @@ def make_row(name: str, run: Run, command: str) -> Row:
         "system": SYSTEMS[name].name,
         **{key: test[key] for key in _OF_TEST},
         "method": config["method"]["name"],
-        "updates": config["fairseq"].get("max_update"),
+        **training_facts(run.log_file),
         "learning_rate": config["fairseq"]["lr"],
         "started_from": config.get("start_from"),
         "commands": {"recipe": command, "translation": test["command"]},

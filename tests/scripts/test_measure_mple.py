@@ -165,6 +165,9 @@ def test_several_systems_one_table_their_correlation_and_what_is_kept(
 ) -> None:
     output = tmp_path / "mple.json"
     names = ["vanilla", "mple_cmlm", "mple_glat_p_ref"]
+    inner = '| INFO | train_inner | {"num_updates": 9, "loss": "3", "wall": "90"}'
+    log = ["training on 1 devices", "num. shared model params: 1,234", inner]
+    (copies["vanilla"] / "train.log").write_text("\n".join(log), encoding="utf-8")
     words = [*(str(copies[name]) for name in names), "--vanilla", str(copies["vanilla"]), "--threads", "1"]
     words += ["--total-correlation", "1.5", "--output", str(output)]
     main(words)
@@ -175,6 +178,15 @@ def test_several_systems_one_table_their_correlation_and_what_is_kept(
     assert [row["l_input"] == 0 for row in rows] == [True, False, False]
     assert all(row["bleu_default"] is not None for row in rows)
     assert [row["bleu_sampled"] is None for row in rows] == [True, False, False]
+    assert [(row.get("parameters"), row.get("training_minutes")) for row in rows] == [(1234, 1.5), *[(None, None)] * 2]
+    for row in rows:
+        ways = [way for way in ("default", "sampled") if f"scores_{way}" in row]
+        assert ways == ["default", "sampled"][: 1 + (row["bleu_sampled"] is not None)]
+        for scores in (row[f"scores_{way}"] for way in ways):
+            assert scores["signature"].startswith("nrefs:3|")
+            assert 0 <= scores["repeated_tokens"] <= 1
+            assert scores["length_ratio"] > 0
+        assert [row[f"scores_{way}"]["bleu"] for way in ways] == [row[f"bleu_{way}"] for way in ways]
     assert all(row["confidence_default"] < 0 for row in rows)
     assert all("scripts/measure_mple.py" in row["command"] for row in rows)
     with open(tmp_path / "mple.tsv", encoding="utf-8", newline="") as handle:
@@ -191,7 +203,7 @@ def test_several_systems_one_table_their_correlation_and_what_is_kept(
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("measured again")
 
-    for method in ("_costs", "_bleu"):
+    for method in ("_costs", "_scores"):
         monkeypatch.setattr(measuring.MpleSystem, method, refuse)
     monkeypatch.setattr(measuring, "mean_sentence_bleu", refuse)
     monkeypatch.setattr(measuring.ProxyReader, "confidence", refuse)

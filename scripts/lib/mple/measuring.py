@@ -26,6 +26,8 @@ from scripts.lib.results import Row
 from scripts.lib.stages import fingerprint
 
 DEFAULT, SAMPLED = "default", "sampled"
+SCORES = ("bleu", "tokenized_bleu", "length_ratio", "repeated_tokens", "empty_outputs", "signature")
+"""What is kept of :class:`scripts.lib.scoring.Scores`."""
 
 
 @dataclass(frozen=True)
@@ -147,19 +149,20 @@ class MpleSystem:
             self._vanilla = VanillaLogProbs(checkpoint, folder, self.reader.task, self._inputs.device)
         return self._vanilla
 
-    def bleu(self, decoding: str, seed: int = 1) -> float:
-        """BLEU of the split's translations by one of the two ways of decoding."""
-        name = f"bleu {decoding}" + (f" seed {seed}" if decoding == SAMPLED else "")
-        return float(self._store.get(name, lambda: {"bleu": self._bleu(decoding, seed)})["bleu"])
+    def scores(self, decoding: str, seed: int = 1) -> Row:
+        """:data:`SCORES` of the split's translations by one of the two ways of decoding."""
+        name = f"scores {decoding}" + (f" seed {seed}" if decoding == SAMPLED else "")
+        return self._store.get(name, lambda: self._scores(decoding, seed))
 
-    def _bleu(self, decoding: str, seed: int) -> float:
+    def _scores(self, decoding: str, seed: int) -> Row:
         flags = self.evaluation.flags
         if decoding == SAMPLED:
             assert self._inputs.vanilla is not None
             vanilla = displayed_path(self._inputs.vanilla[0])
             flags = {**flags, "input_sampling": True, "vanilla_nat": vanilla, "input_sampling_seed": seed}
         translator = SplitTranslator(replace(self.evaluation, flags=flags), max_tokens=self._inputs.max_tokens)
-        return float(translator.scores()["bleu"])
+        _, scores = translator.evaluation.score(translator.translations())
+        return {name: getattr(scores, name) for name in SCORES}
 
     def confidence(self, decoding: str, seed: int = 1) -> float | None:
         """I of Figure 7 in bits a slot; None where log P(Z | X) is not known."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,7 @@ from scripts.lib.reproduce.planning import PlannedRecipe, PlannedRow
 from scripts.lib.reproduce.recipe import Recipe, Value
 from scripts.lib.reproduce.steps import Graph
 from scripts.lib.results import Row
-from scripts.lib.training_log import read_curves
-
-_PARAMETERS = re.compile(r"num\. shared model params: ([\d,]+)")
-# What each process of a training begins with.
-_SESSION = re.compile(r"training on \d+ devices")
-# fairseq's clock stays at 0 in a training that goes on, but for its last word, which may be a second behind the clock.
-_WALL = re.compile(r'"wall": "(\d+)"|done training in (\d+)')
+from scripts.lib.training_facts import training_facts
 
 
 def collect(planned: PlannedRecipe, graph: Graph, command: str) -> list[Row]:
@@ -90,31 +83,6 @@ def _read(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}): remove it and run the recipe again.") from error
-
-
-def training_facts(log: Path) -> Row:
-    """Updates, parameters and wall time of a training, from its log."""
-    if not log.is_file():
-        return {}
-    curves = read_curves(log)
-    text = log.read_text(encoding="utf-8", errors="replace")
-    parameters = _PARAMETERS.findall(text)
-    return {
-        "updates": max([*curves.training, *curves.validation]),
-        "best_validation_loss": min(curves.validation.values(), default=None),
-        "parameters": int(parameters[-1].replace(",", "")) if parameters else None,
-        "training_minutes": wall_seconds(text) / 60,
-    }
-
-
-def wall_seconds(log: str) -> int:
-    """How long a training took in all: its clock begins anew where it was stopped and continued.
-
-    Args:
-        log: fairseq's, of all its sessions one after the other.
-    """
-    sessions = ([int(clock or end) for clock, end in _WALL.findall(session)] for session in _SESSION.split(log))
-    return sum(max(clocks, default=0) for clocks in sessions)
 
 
 def read_times(path: Path) -> dict[str, Row]:

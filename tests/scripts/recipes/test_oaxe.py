@@ -158,6 +158,8 @@ def test_really(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     recipe.main(["--data", str(tiny_data), "--rows", "oaxe_50k", "--updates", "30", "--output", "out.json", *words])
     row = read_row(Path("out.json"))
     assert row["updates"] == 10
+    assert row["parameters"] > 1000
+    assert row["training_minutes"] >= 0
     assert row["learning_rate"] == 4e-5
     assert row["bleu"] >= 0
     runs = Path("runs") / tiny_data.name

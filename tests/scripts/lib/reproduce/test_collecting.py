@@ -1,4 +1,4 @@
-"""Figures from JSON files, and the wall time of a training that was stopped."""
+"""Figures from JSON files."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 
 from nat_plugin.errors import UserError
-from scripts.lib.reproduce.collecting import look_up, training_facts, wall_seconds
+from scripts.lib.reproduce.collecting import look_up
 from scripts.lib.reproduce.recipe import Value
-
-BEGINNING = "fairseq_cli.train | training on 1 devices (GPUs/TPUs)"
 
 
 def test_places_differences_and_ratios(tmp_path: Path) -> None:
@@ -28,44 +26,3 @@ def test_places_differences_and_ratios(tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(UserError, match="remove it and run the recipe again"):
         look_up(Value("s", "[0].bleu"), path, path)
-
-
-@pytest.mark.parametrize(
-    ("sessions", "seconds"),
-    [
-        ([], 0),
-        ([[]], 0),
-        ([[5, 9, 12]], 12),
-        ([[5, 9], [3, 7]], 16),
-        ([[5, 9], [12, 14]], 23),
-        ([[5, 9], [], [2]], 11),
-        ([[4, 4]], 4),
-    ],
-)
-@pytest.mark.parametrize("last_word", [0, -1, 1])
-def test_wall_time_is_that_of_all_sessions(sessions: list[list[int]], seconds: int, last_word: int) -> None:
-    """Where the last update is logged, too, fairseq says the end twice, not always of the same second."""
-    lines = []
-    for clocks in sessions:
-        lines += [BEGINNING, *(f'train_inner | {{"wall": "{clock}"}}' for clock in clocks)]
-    ended = bool(sessions) and bool(sessions[-1])
-    if ended:
-        lines.append(f"done training in {sessions[-1][-1] + last_word}.8 seconds")
-    assert wall_seconds("\n".join(lines)) == seconds + (ended and max(last_word, 0))
-
-
-def test_a_training_that_went_on_has_the_time_of_both_sessions(tmp_path: Path) -> None:
-    """fairseq's clock says 0 all through the second."""
-    first = [f'train_inner | {{"num_updates": "{updates}", "loss": "3", "wall": "{updates}"}}' for updates in (60, 120)]
-    second = [f'train_inner | {{"num_updates": "{updates}", "loss": "3", "wall": "0"}}' for updates in (180, 240)]
-    log = tmp_path / "train.log"
-    for lines, minutes in (
-        ([BEGINNING, *first, "done training in 130.9 seconds"], 130 / 60),
-        ([BEGINNING, *second], 130 / 60),
-    ):
-        with open(log, "a", encoding="utf-8") as handle:
-            handle.write("".join(f"2026-11-29 16:05:48 | INFO | {line}\n" for line in lines))
-        assert training_facts(log)["training_minutes"] == pytest.approx(minutes)
-    with open(log, "a", encoding="utf-8") as handle:
-        handle.write("2026-11-29 16:05:48 | INFO | fairseq_cli.train | done training in 140.0 seconds\n")
-    assert training_facts(log)["training_minutes"] == pytest.approx((130 + 140) / 60)
