@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from scripts.lib.evaluation import Evaluation
 from scripts.lib.latency.translator import Sample, Translator, generation_config
 
 SCORES = ("bleu", "tokenized_bleu", "repetitions_per_sentence", "length_ratio", "empty_outputs")
-"""What is kept of :class:`scripts.lib.scoring.Scores`."""
+"""What is kept of :class:`scripts.lib.scoring.Scores` unless told otherwise."""
 
 
 class SplitTranslator:
@@ -67,7 +68,7 @@ class SplitTranslator:
                 progress.update(len(said))
         return [found[place] for place in range(self.sentences)]
 
-    def scores(self) -> dict[str, Any]:
-        """Translate every sentence: the figures of :data:`SCORES`."""
+    def scores(self, names: Sequence[str] = SCORES) -> dict[str, Any]:
+        """Translate every sentence: the named figures of :class:`scripts.lib.scoring.Scores`."""
         _, scores = self.evaluation.score(self.translations())
-        return {name: asdict(scores)[name] for name in SCORES}
+        return {name: asdict(scores)[name] for name in names}

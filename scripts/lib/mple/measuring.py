@@ -161,8 +161,7 @@ class MpleSystem:
             vanilla = displayed_path(self._inputs.vanilla[0])
             flags = {**flags, "input_sampling": True, "vanilla_nat": vanilla, "input_sampling_seed": seed}
         translator = SplitTranslator(replace(self.evaluation, flags=flags), max_tokens=self._inputs.max_tokens)
-        _, scores = translator.evaluation.score(translator.translations())
-        return {name: getattr(scores, name) for name in SCORES}
+        return translator.scores(SCORES)
 
     def confidence(self, decoding: str, seed: int = 1) -> float | None:
         """I of Figure 7 in bits a slot; None where log P(Z | X) is not known."""
