@@ -52,9 +52,9 @@ def _recipe(name: str, record: dict[str, Any], folder: Path, scale: str) -> Reci
     base = load_recipe(record.pop("like"), scale, folder) if "like" in record else None
     own_measures = record.pop("measures", None)
     measures = tuple(map(_measure, own_measures)) if own_measures is not None else (base.measures if base else ())
-    values = {measure: Value(**place) for measure, place in record.pop("values", {}).items()}
+    shared: dict[str, Any] = {key: record.pop(key) for key in ("values", "decode", "trained") if key in record}
     rows = {} if base is None else dict(base.rows)
-    rows |= {str(key): _row(str(key), row, values) for key, row in record.pop("rows", {}).items()}
+    rows |= {str(key): _row(str(key), row, shared) for key, row in record.pop("rows", {}).items()}
     for grids, keys in record.pop("tune", {}).items():
         rows |= {key: replace(rows[key], tune=_words(grids)) for key in keys}
     only = record.pop("only", None)
@@ -145,9 +145,11 @@ def _script(name: str, record: dict[str, Any]) -> Script:
     return Script(name, _words(record.pop("run")), record.pop("result"), tuple(record.pop("needs", ())), **record)
 
 
-def _row(key: str, record: dict[str, Any], values: Mapping[str, Value]) -> RecipeRow:
+def _row(key: str, record: dict[str, Any], shared: Mapping[str, Any]) -> RecipeRow:
+    """A row; what it has in common with the others of its recipe may say {key}, {title} and {name} of it."""
     title = str(record.pop("title"))
-    own = {measure: Value(**place) for measure, place in record.pop("values", {}).items()}
+    names = {"key": key, "title": title, "name": str(record.pop("name", title))}
+    values = {**shared.get("values", {}), **record.pop("values", {})}
     paper = {
         measure: tuple(None if figure is None else float(figure) for figure in figures)
         for measure, figures in record.pop("paper", {}).items()
@@ -156,23 +158,21 @@ def _row(key: str, record: dict[str, Any], values: Mapping[str, Value]) -> Recip
         key=key,
         title=title,
         tune=_words(record.pop("tune", ())),
-        # {key} and {title} of a place that all rows share
-        values={measure: _filled(value, key, title) for measure, value in {**values, **own}.items()},
+        values={
+            measure: Value(**{part: _filled(text, names) for part, text in place.items()})
+            for measure, place in values.items()
+        },
         paper=paper,
+        decode=record.pop("decode", shared.get("decode", {})),
+        trained=_filled(record.pop("trained", shared.get("trained", "")), names),
         **record,
     )
 
 
-def _filled(value: Value, key: str, title: str) -> Value:
-    names = {"{key}": key, "{title}": title}
-
-    def fill(text: str | None) -> str | None:
-        for placeholder, name in names.items():
-            text = text and text.replace(placeholder, name)
-        return text
-
-    parts = (value.of, value.at, value.minus, value.over, value.second_of)
-    return Value(*map(fill, parts))  # type: ignore[arg-type]
+def _filled(text: str, names: Mapping[str, str]) -> str:
+    for name, value in names.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
 
 
 def _check(recipe: Recipe) -> None:

@@ -42,8 +42,9 @@ def _row(each: PlannedRow, planned: PlannedRecipe, times: Mapping[str, Any], gra
         commands["translation"] = translated.pop("command", "")
         row |= {key: value for key, value in translated.items() if key != "system"}
         row["translation"] = displayed_path(each.translation)
-    if each.run and each.training:
+    if each.training:
         commands["training"] = f"scripts/train.py {' '.join(graph.steps[each.training].command[1:])}"
+    if each.run:
         row |= {"run": displayed_path(each.run), **training_facts(each.run / "train.log")}
     row |= times
     for measure, (path, second) in each.values.items():

@@ -97,17 +97,9 @@ class Planner:
         for seed in seeds:
             of_seed = Planner(self.graph, self.systems.systems, self.recipe, self.scale.with_seed(seed))
             planned += [of_seed.row(row) for row in chosen]
-            read = {value.of for row in self.recipe.rows.values() for value in row.values.values()}
-            scripts += [
-                of_seed.script(script)[1]
-                for script in self.recipe.scripts.values()
-                if rows is None
-                and script.name not in read
-                and not _is_of_row(script)
-                and not _is_asked_for(self.recipe, script)
-            ]
+            scripts += [of_seed.script(script)[1] for script in (_of_no_row(self.recipe) if rows is None else ())]
         result = PlannedRecipe(self.recipe, self.scale, planned, scripts)
-        if self.recipe.latency and any(row.system and row.timed for row in chosen):
+        if self.recipe.latency and any(map(_is_timed, chosen)):
             result.latency = self.latency(chosen)
         return result
 
@@ -174,7 +166,19 @@ class Planner:
             first = self._read_from(value.of, row, planned.needs)
             second = self._read_from(value.second_of, row, planned.needs) if value.second_of else first
             planned.values[measure] = (first, second)
+        if row.trained:
+            planned.run = self._trained(row)[0]
         return planned
+
+    def _trained(self, row: RecipeRow) -> tuple[Path, list[str]]:
+        """The run of what translates in a row, and the steps that train it."""
+        if row.system:
+            run, training = self.systems.train(row.system)
+            return run, [training]
+        [text], needs = self.fill([row.trained], row)
+        for value in row.values.values():
+            self._read_from(value.of, row, needs)
+        return Path(text), needs
 
     def _read_from(self, of: str, row: RecipeRow, needs: list[str]) -> Path:
         if of in self.recipe.scripts:
@@ -189,33 +193,34 @@ class Planner:
         """One measurement of all rows' times, each as it translates; the baseline comes first."""
         assert self.recipe.latency is not None
         baseline = self.recipe.latency.baseline
-        specs: list[str] = []
+        timed = {row.key: row for row in rows if _is_timed(row)}
         needs: list[str] = []
-        for row in rows:
-            if row.system is None or not row.timed:
-                continue
-            run, training = self.systems.train(row.system)
-            flags, more = self._flags(row.decode, row)
-            needs += [training, *more]
-            if row.tune:
-                tuned, tuning = self.tune(row)
-                needs.append(tuning)
-                flags["tuned"] = str(tuned)
-            spec = f"{run}:" + ",".join(f"{key}={_shown(value)}" for key, value in [*flags.items(), ("name", row.key)])
-            if row.system == baseline and not flags:
-                specs.insert(0, spec)
-            else:
-                specs.append(spec)
-        run, training = self.systems.train(baseline)
-        if not specs[0].startswith(f"{run}:name="):
-            specs.insert(0, f"{run}:name=baseline")
+        if baseline in self.recipe.rows:
+            timed = {baseline: self.recipe.rows[baseline], **timed}
+            specs = [self._timed(row, needs) for row in timed.values()]
+        else:
+            run, training = self.systems.train(baseline)
             needs.append(training)
+            specs = [self._timed(row, needs) for row in timed.values()]
+            plain = next((spec for spec in specs if spec.startswith(f"{run}:name=")), f"{run}:name=baseline")
+            specs = [plain, *(spec for spec in specs if spec != plain)]
         result = self._output().with_suffix(".latency.json")
         words = ("benchmark_latency.py", *specs, *self.recipe.latency.arguments, "--output", str(result))
         title = f"{self.recipe.name}: time of a sentence"
         step = Step(title, words, result, tuple(dict.fromkeys(needs)), is_alone=True, is_named=False)
         self.graph.add(step)
         return result
+
+    def _timed(self, row: RecipeRow, needs: list[str]) -> str:
+        """A row's system for scripts/benchmark_latency.py, under the row's name; adds what it needs."""
+        run, trained = self._trained(row)
+        flags, more = self._flags(row.decode, row)
+        needs += [*trained, *more]
+        if row.tune:
+            tuned, tuning = self.tune(row)
+            needs.append(tuning)
+            flags["tuned"] = str(tuned)
+        return f"{run}:" + ",".join(f"{key}={_shown(value)}" for key, value in [*flags.items(), ("name", row.key)])
 
     def _runs(self) -> Path:
         return self.scale.runs if self.scale.seed == 1 else self.scale.runs / f"seed{self.scale.seed}"
@@ -282,6 +287,10 @@ class Planner:
             return str(makers[name]())
         except KeyError as error:
             raise UserError(f"{self.recipe.name} has the placeholder {match[0]}: there is no {error}.") from error
+
+
+def _is_timed(row: RecipeRow) -> bool:
+    return row.timed and bool(row.system or row.trained)
 
 
 def _row_of(recipe: Recipe, name: str, kind: str) -> RecipeRow:

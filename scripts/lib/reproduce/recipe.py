@@ -66,6 +66,7 @@ class RecipeRow:
         values: measure → where it stands, for what is not in the results of a translation.
         paper: measure → the paper's figures, one for each data set of the recipe.
         timed: whether its time is measured, where the recipe measures any.
+        trained: the run of what translates, with placeholders, where a script of the recipe has trained it.
     """
 
     key: str
@@ -77,6 +78,7 @@ class RecipeRow:
     values: Mapping[str, Value] = field(default_factory=dict)
     paper: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
     timed: bool = True
+    trained: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class Latency:
     """Time of all rows, measured in one process.
 
     Attributes:
-        baseline: the system that the others are compared with.
+        baseline: the system, or the row, that the others are compared with.
         arguments: further words for scripts/benchmark_latency.py.
     """
 

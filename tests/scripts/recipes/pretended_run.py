@@ -53,6 +53,7 @@ class Pretended:
         makers = {
             "train.py": self.train, "distill.py": self.distill, "evaluate.py": self.evaluate, "tune.py": self.tune,
             "analyse_alignments.py": self.align, "benchmark_latency.py": self.measure_time,
+            "recipes/latent_alignment_at.py": self.compare_losses,
         }  # fmt: skip
         makers[script](words)
         return Ended(0)
@@ -113,6 +114,18 @@ class Pretended:
         results.mkdir(exist_ok=True)
         row = {"operators": {"clone prediction": {"count": 5}}, "targets": 50}
         (results / "alignments_valid.json").write_text(json.dumps([row]))
+
+    def compare_losses(self, words: Sequence[str]) -> None:
+        rows = [
+            {
+                "system": title, "bleu": bleu, "empty_outputs": 0.0, "training_loss": 1.0,
+                "best_validation_loss": 2.0, "trivial": 0.98,
+            }
+            for title, bleu in {"cross entropy": 30.0, "AXE": 0.0, "causal AXE": 29.5}.items()
+        ]  # fmt: skip
+        output = Path(words[words.index("--output") + 1])
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(json.dumps(rows))
 
     def measure_time(self, words: Sequence[str]) -> None:
         names = [word.rpartition("name=")[2] for word in words if "name=" in word]

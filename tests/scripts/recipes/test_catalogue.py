@@ -16,7 +16,9 @@ from nat_plugin.errors import UserError
 from scripts import reproduce
 from scripts.lib.reproduce.catalogue import FOLDER, SCALES, load_recipe, load_systems, recipe_names
 from scripts.lib.reproduce.job import Job
+from scripts.recipes import dynamic_kd, mple, oaxe
 from tests.documented import ROOT
+from tests.scripts.recipes.pretended_run import make_data
 
 PAPERS: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "configs" / "papers.yaml").read_text(encoding="utf-8"))
 # Tables and figures of each, counted in the papers.
@@ -68,6 +70,50 @@ def test_every_command_is_understood(
     assert any(line.startswith("scripts/") for line in shown)
     assert f"tables of {'gu_kong_table2' if name == 'results' else name}" in shown[-1]
     assert not list(tmp_path.iterdir())
+
+
+def test_every_row_of_all_tables_that_translates_has_its_time() -> None:
+    recipes = [load_recipe(name, scale) for name in load_recipe("results").includes for scale in SCALES]
+    without = {
+        recipe.name: [row.key for row in recipe.rows.values() if not (row.system or row.trained)] for recipe in recipes
+    }
+    assert {name: keys for name, keys in without.items() if keys} == {
+        "axe_table7": list(load_recipe("axe_table7").rows),  # a row is a λ of one model, on the validation set
+        "axe_table8": list(load_recipe("axe_table8").rows),  # a row is a bucket of lengths
+        "mple_table1": list(load_recipe("mple_table1").rows),  # a row is a data set
+    }
+    # Small data have two teachers, the paper's four.
+    assert {key for key, row in load_recipe("mple_figure8").rows.items() if not row.trained} == {
+        f"{model}_{teacher}" for model in ("vanilla", "glat") for teacher in ("base", "big")
+    }
+
+
+@pytest.mark.parametrize("scale", ["multi30k", "wmt14_en_de"])
+@pytest.mark.parametrize("seed", ["1", "2"])
+def test_what_scripts_train_is_where_times_are_measured(
+    scale: str, seed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = "mple_table2,mple_table3,mple_table9,mple_figure8"
+    words = ["results", "--rows", rows, "--data", scale, "--seeds", seed, "--dry-run", "machine=cpu"]
+    planned = Job(reproduce.parse_arguments(words), "reproduce.py")
+    commands = [step.command for step in planned.graph.steps.values()]
+    trained: set[Path] = set()
+    for script, *arguments in commands:
+        if script == "recipes/dynamic_kd.py":
+            asked = dynamic_kd.parse_arguments(arguments)
+            asked.data_folder = Path("data-bin", asked.data)
+            for size in asked.teachers:
+                make_data(dynamic_kd.distilled(size, asked))
+            trained |= {mple.folder(dynamic_kd.training(each, asked)) for each in dynamic_kd.systems(asked)}
+            trained |= {mple.folder(dynamic_kd.teacher_words(size, asked)) for size in asked.teachers}
+        elif script == "recipes/mple.py":
+            asked = mple.parse_arguments(arguments)
+            trained |= {mple.folder(mple.target_words(name, asked)) for name in oaxe.SYSTEMS}
+            trained |= {mple.folder(mple.input_words(method, asked)) for method in mple.PROXY_INPUTS}
+    timed = {row.run for recipe in planned.planned.values() for row in recipe.rows if row.run}
+    assert timed
+    assert timed <= trained
 
 
 @pytest.mark.parametrize("name", recipe_names())

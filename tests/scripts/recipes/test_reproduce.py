@@ -167,6 +167,18 @@ def collect_when_full(self: Any, running: dict[str, Any], done: dict[str, float]
         self.on_done(each.step)
 
 
+def test_rows_that_a_script_trains_have_their_times_and_trainings_too(steps: Pretended) -> None:
+    reproduce.main(["haviv_figure2", "--rows", "at_causal_axe", *WORDS])
+    assert steps.scripts[-2:] == ["recipes/latent_alignment_at.py", "benchmark_latency.py"]
+    assert steps.commands[-1][1:3] == [
+        "runs/toy/at_ce_tiny:name=at_ce",
+        "runs/toy/at_causal_axe_tiny:name=at_causal_axe",
+    ]
+    [row] = read(TABLE.with_name("haviv_figure2.json"))["rows"]
+    assert (row["bleu"], row["speedup"], row["updates"], row["training_minutes"] >= 0) == (29.5, 2.0, 100, True)
+    assert row["run"] == "runs/toy/at_causal_axe_tiny"
+
+
 def test_seeds_share_the_teacher_and_give_a_mean(steps: Pretended) -> None:
     reproduce.main(["axe_table2", "--seeds", "1,2", *WORDS])
     trainings = [command for command in steps.commands if command[0] == "train.py"]
