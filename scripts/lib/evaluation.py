@@ -25,6 +25,7 @@ from scripts.lib.prepared_data import PreparedData
 from scripts.lib.results import Row, read_rows
 from scripts.lib.scoring import Scores, TokenizedText, bleu_metric, copied_share, default_tokenizer, score
 from scripts.lib.trained_model import TrainedModel
+from scripts.lib.training_facts import training_facts
 
 _FAIRSEQ_MAX_TOKENS = 12000  # what fairseq-generate takes when neither --max-tokens nor --batch-size is given
 
@@ -180,11 +181,17 @@ class Evaluation:
             "checkpoint": displayed_path(self.checkpoint),
             "command": shell(self.command),
             "decoding": self.flags,
+            **self.training(),
             "generation_seconds": generation.seconds,
             **_machine(self.flags, generation.threads),
         }
         write_json(self._results / f"{self.stem}.json", [row])
         return row
+
+    def training(self) -> Row:
+        """What the run's log says of the training; nothing of any checkpoint but the one that it ended in."""
+        is_final = self.model.only_checkpoint is None and self.checkpoint == self.model.checkpoint()
+        return training_facts(self.model.run.log_file) if is_final else {}
 
     def as_words(self, best: Sequence[str]) -> list[str]:
         """Tokens as the model wrote them → the prepared words."""

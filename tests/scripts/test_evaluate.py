@@ -16,7 +16,10 @@ import yaml
 
 from nat_plugin.errors import UserError
 from scripts import evaluate
+from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import USER_DIR, executable, parse_generate_output
+from scripts.lib.trained_model import TrainedModel
+from tests.scripts.lib.test_training_log import inner, valid
 
 SCRIPT = Path(evaluate.__file__)
 TEST_SENTENCES = 21  # no multiple of 8: fairseq's batcher would drop the last five
@@ -78,6 +81,7 @@ def trained_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     (run / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     (run / "tuned.json").write_text(json.dumps({"beam": 2}), encoding="utf-8")
+    (run / "train.log").write_text("\n".join([inner(40, 2.5), inner(80, 1.5), valid(80, 1.75)]), encoding="utf-8")
     return run
 
 
@@ -120,11 +124,22 @@ def test_run_is_translated_and_scored_like_sacrebleu_does(trained_run: Path, dat
     assert row["ms_per_sentence"] > 0
     assert row["ms_per_sentence"] == pytest.approx(1000 * row["generation_seconds"] / TEST_SENTENCES)
     assert (row["threads"], row["device"], row["dtype"], row["max_tokens"]) == (1, "cpu", "fp32", 12000)
+    assert (row["updates"], row["best_validation_loss"]) == (80, 1.75)
     assert row["decoding"]["beam"] == 2, "tuned.json wins over config.yaml"
     assert row["command"] in done.stdout
     assert "--beam 2 --cpu --max-len-b 60" in row["command"]
     assert row["signature"] in done.stdout
     assert json.loads(output.read_text(encoding="utf-8")) == [old[0], row], "the row of the same system is replaced"
+
+
+@pytest.mark.end_to_end
+def test_a_checkpoint_on_the_way_has_no_facts_of_the_whole_training(trained_run: Path) -> None:
+    chosen = TrainedModel.load(trained_run).checkpoint()
+    shutil.copy(chosen, chosen.with_name("earlier.pt"))
+    assert Evaluation.plan(trained_run).training()["updates"] == 80
+    assert Evaluation.plan(trained_run, checkpoint="earlier.pt").training() == {}
+    assert Evaluation.plan(chosen.with_name("earlier.pt")).training() == {}
+    chosen.with_name("earlier.pt").unlink()
 
 
 @pytest.mark.end_to_end
