@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import torch
 
+from nat_plugin.canvas.lengths import scaled_lengths
 from nat_plugin.errors import UserError
 from nat_plugin.symbols import BLANK, MASK, SPECIAL_SYMBOLS
 from scripts.lib.doctor.distilled import examine_distillation
@@ -116,11 +118,16 @@ def _ctc_room(source: Side, target: Side) -> Finding:
 
 
 def unfit_for_ctc(source: Side, target: Side, scale: float) -> int:
-    """How many targets CTC has no path for, n + equal neighbours > round(s × source tokens); end markers count not."""
+    """How many targets CTC has no path for, n + equal neighbours > slots; end markers count not.
+
+    The slots are those of :func:`~nat_plugin.canvas.lengths.scaled_lengths`, as the model has them.
+    """
     after = np.cumsum(target.sizes)
     equal = np.flatnonzero((target.tokens[1:] == target.tokens[:-1]) & (target.tokens[1:] != END))
     repeats = np.bincount(np.searchsorted(after, equal, side="right"), minlength=target.sizes.size)
-    return int((target.sizes - 1 + repeats > np.rint((source.sizes - 1) * scale)).sum())
+    words = torch.from_numpy(source.sizes.astype(np.int64) - 1)
+    slots = scaled_lengths(words, scale, torch.iinfo(torch.int64).max).numpy()
+    return int((target.sizes - 1 + repeats > slots).sum())
 
 
 def _subwords(data: DataFolder, dictionaries: Mapping[str, list[str]]) -> Iterator[Finding]:

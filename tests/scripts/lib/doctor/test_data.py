@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -183,8 +184,11 @@ def test_room_for_ctc() -> None:
         by_hand = 0
         for size, words in pairs:
             repeats = sum(words[place] == words[place + 1] for place in range(len(words) - 1))
-            by_hand += len(words) + repeats > round(size * scale)
+            by_hand += len(words) + repeats > math.floor(size * scale + 0.5)
         assert unfit_for_ctc(source, target, scale) == by_hand
+    five_slots = Side(np.array([4]), np.array([4, 5, 6, 2])), Side(np.array([6]), np.array([4, 5, 6, 7, 8, 2]))
+    assert unfit_for_ctc(*five_slots, 1.5) == 0
+    assert unfit_for_ctc(*five_slots, 1.4) == 1
 
 
 def test_refuses_what_is_no_data(tmp_path: Path) -> None:
