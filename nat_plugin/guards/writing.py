@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import IO, Any
 
 import torch
@@ -59,11 +58,8 @@ def write_whole(filename: str, write: Callable[[IO[bytes]], object]) -> None:
     Raises:
         UserError: it could not be written; what was there is as it was.
     """
-    path = Path(filename)
-    for leftover in path.parent.glob(f".{path.name}.*.tmp"):  # of a process that was killed
-        leftover.unlink(missing_ok=True)
     try:
-        with atomic_write(path, "wb") as handle:
+        with atomic_write(filename, "wb") as handle:
             write(handle)
     except (OSError, RuntimeError) as error:  # torch's zip writer turns a full disk into a RuntimeError
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,15 @@ def names(folder: Path) -> list[str]:
 
 def test_saving_replaces_whole_files_and_removes_leftovers(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
-    (tmp_path / ".checkpoint.pt.77.tmp").write_bytes(b"of a killed process")
-    (tmp_path / ".another.pt.77.tmp").write_bytes(b"not this file's")
+    killed, running = 2**22 + 1, os.getppid()  # no process of Linux has so large a number
+    (tmp_path / f".checkpoint.pt.{killed}.tmp").write_bytes(b"of a killed process")
+    others = [f".another.pt.{killed}.tmp", f".checkpoint.pt.{running}.tmp"]
+    for other in others:
+        (tmp_path / other).write_bytes(b"another file's, or another process at work")
     for value in (1, 2):
         checkpoint_utils.torch_persistent_save({"value": value}, str(path))
         assert torch.load(path) == {"value": value}
-    assert names(tmp_path) == [".another.pt.77.tmp", "checkpoint.pt"]
+    assert names(tmp_path) == sorted([*others, "checkpoint.pt"])
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
