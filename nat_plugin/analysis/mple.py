@@ -42,10 +42,6 @@ class InputCost:
     tokens: Tensor
     log_q: Tensor
 
-    @property
-    def total(self) -> Tensor:
-        return self.masks + self.tokens + self.log_q
-
 
 def input_cost(logits: Tensor, masked: Tensor, lengths: Tensor, vanilla: Tensor, log_q: Tensor) -> InputCost:
     """Eq. 11 for one draw of Z, with §E.6's log P(Z | X).

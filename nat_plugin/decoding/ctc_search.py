@@ -69,7 +69,7 @@ class CtcSearch:
     def __init__(self, symbols: Sequence[str], blank_idx: int, options: SearchOptions) -> None:
         self.size, self.blank_idx, self.options = len(symbols), blank_idx, options
         self._flashlight = _import_flashlight()
-        self._lm = self._load_lm(symbols) if options.lm_path else self._flashlight.ZeroLM()
+        self._lm = load_kenlm(options.lm_path, symbols) if options.lm_path else self._flashlight.ZeroLM()
         self._decoders: dict[int, Any] = {}
 
     def __call__(self, lprobs: NDArray[np.floating[Any]], tokens: NDArray[np.integer[Any]]) -> list[Found]:
@@ -115,9 +115,6 @@ class CtcSearch:
             )
         return self._decoders[choices]
 
-    def _load_lm(self, symbols: Sequence[str]) -> Any:
-        return load_kenlm(self.options.lm_path, symbols)
-
 
 def load_kenlm(path: str, symbols: Sequence[str]) -> Any:
     """flashlight's KenLM over a vocabulary.
@@ -160,20 +157,6 @@ def check_vocabulary(path: str, symbols: Sequence[str]) -> None:
             f"--ngram-lm-path {path} knows {shared} of the model's {len(words)} subwords: it was estimated from other "
             "text; make one with scripts/train_lm.py from the data that trained the model."
         )
-
-
-def sentence_lm_score(lm: Any, tokens: Sequence[int]) -> float:
-    """log p_LM of a sentence and its end, nats.
-
-    Args:
-        lm: from :func:`load_kenlm`.
-        tokens: ids into its vocabulary.
-    """
-    state, total = lm.start(False), 0.0
-    for token in tokens:
-        state, score = lm.score(state, token)
-        total += score
-    return LN10 * (total + lm.finish(state)[1])
 
 
 def _import_flashlight() -> Any:

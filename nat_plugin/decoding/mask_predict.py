@@ -10,9 +10,6 @@ from torch import Tensor
 
 from nat_plugin.canvas.masking import length_mask
 
-DecodeCanvas = Callable[[Tensor], Tensor]
-"""From slot tokens [B, m] to log-probabilities' best: see :func:`mask_predict`."""
-
 
 class FilledCanvas(NamedTuple):
     """Attributes:

@@ -13,10 +13,11 @@ import torch
 
 from nat_plugin.analysis.state_noise import StateNoise, state_noise
 from nat_plugin.errors import UserError
+from nat_plugin.symbols import word_ids
 from scripts.analyse_noise import main
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.in_process import SplitTranslator
-from scripts.lib.noise.measuring import disturbed_dataset, ordinary_words
+from scripts.lib.noise.measuring import disturbed_dataset
 from tests.scripts import tiny_training
 from tests.scripts.untrained_runs import copy_run, make_run, read_row
 
@@ -159,7 +160,7 @@ def test_what_stands_in_for_a_word_is_a_word(tiny_data: Path) -> None:
     from nat_plugin.tasks.dictionaries import load_dictionary
 
     dictionary = load_dictionary(str(tiny_data / "dict.aa.txt"))
-    words = {dictionary[index] for index in ordinary_words(dictionary).tolist()}
+    words = {dictionary[index] for index in word_ids(dictionary)}
     assert words == {f"{side}{number}" for side in "st" for number in range(tiny_training.WORDS)}
 
 

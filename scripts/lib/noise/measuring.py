@@ -15,14 +15,13 @@ import torch
 from nat_plugin.analysis.state_noise import PLACES, StateNoise, state_noise
 from nat_plugin.analysis.word_noise import WORD_NOISES, WordNoise, disturb_words
 from nat_plugin.canvas.random import sentence_hash
-from nat_plugin.symbols import SPECIAL_SYMBOLS
+from nat_plugin.symbols import word_ids
 from scripts.lib.generation import displayed_path
 from scripts.lib.in_process import SplitTranslator
 from scripts.lib.points import PointStore, file_state
 
 NOISES: tuple[str, ...] = (*PLACES, *WORD_NOISES)
 CLEAN = "clean"
-_MADE_UP = "madeupword"  # fairseq fills its dictionaries up with them
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ def disturbed_dataset(dataset: Any, noise: WordNoise, rate: float, seed: int) ->
         real & tokens.ne(dictionary.eos()) & tokens.ne(dictionary.bos()),
         rate,
         noise,
-        vocabulary=ordinary_words(dictionary),
+        vocabulary=torch.tensor(word_ids(dictionary)),
         seed=seed,
         draw=0,
         sentence_ids=sentence_hash(tokens, real),
@@ -128,14 +127,3 @@ def disturbed_dataset(dataset: Any, noise: WordNoise, rate: float, seed: int) ->
     made.src_sizes = np.array([len(sentence) for sentence in made.src])
     made.sizes = made.src_sizes if dataset.tgt_sizes is None else np.vstack((made.src_sizes, dataset.tgt_sizes)).T
     return made
-
-
-def ordinary_words(dictionary: Any) -> torch.Tensor:
-    """[K] int64: what may stand in for a word, no special symbol and nothing that fairseq filled up with."""
-    return torch.tensor(
-        [
-            index
-            for index in range(dictionary.nspecial, len(dictionary))
-            if dictionary[index] not in SPECIAL_SYMBOLS and not dictionary[index].startswith(_MADE_UP)
-        ]
-    )

@@ -33,11 +33,6 @@ class DataSet:
         known = _read_config(self.name)
         return f"data={self.name}" if known and Path(known["path"]) == self.path else f"data={self.path}"
 
-    @property
-    def is_known(self) -> bool:
-        """Whether configs/data has it."""
-        return self.word == f"data={self.name}"
-
 
 @dataclass(frozen=True)
 class Scale:
