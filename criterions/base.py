@@ -10,7 +10,6 @@ import torch
 from fairseq.logging import metrics
 from torch import Tensor
 
-from nat_plugin.canvas.masking import length_mask
 from nat_plugin.criterions.common import (
     AlignedBatch,
     AlignmentCriterion,
@@ -24,6 +23,7 @@ from nat_plugin.criterions.input_prediction import input_log, input_loss, reduce
 from nat_plugin.criterions.latent import latent_log, reduce_latent
 from nat_plugin.criterions.target_choice import candidate_count, choice_log, reduce_choice
 from nat_plugin.errors import UserError
+from nat_plugin.padding import length_mask
 
 
 class Predict(str, Enum):

@@ -1,21 +1,18 @@
 """CTC on autoregressive models, under teacher forcing (Haviv et al. 2021, §3 and §5)."""
 
 # No `from __future__ import annotations` here: fairseq's dataclass parser needs types, not strings.
-import logging
 from dataclasses import dataclass, field
 from typing import Any, Dict
 
-import torch
 from fairseq.criterions import register_criterion
 from fairseq.logging import metrics
 from torch import Tensor
 
-from nat_plugin.alignments import ctc_best_alignment, ctc_fits, ctc_loss, ctc_statistics
+from nat_plugin.alignments import ctc_best_alignment, ctc_fits, ctc_statistics
 from nat_plugin.criterions.common import AlignedBatch, AlignmentCriterionConfig, TargetBatch, WordLoss
+from nat_plugin.criterions.ctc_terms import ctc_costs, loss_of_fitting, reduce_unfit
 from nat_plugin.criterions.teacher_forcing import KnownToDegenerate, TeacherForcingCriterion
 from nat_plugin.errors import UserError
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -43,7 +40,6 @@ class CtcArCriterion(TeacherForcingCriterion):
 
     statistics = ("ctc_unfit", "ctc_targets", "ctc_repeats", "ctc_blanks", "ctc_trivial", "ctc_paths")
     non_autoregressive = "nat_ctc"
-    _warned = False
 
     def __init__(self, cfg: CtcArConfig, task: Any) -> None:
         super().__init__(cfg, task)
@@ -70,30 +66,14 @@ class CtcArCriterion(TeacherForcingCriterion):
     def sequence_loss(self, logits: Tensor, targets: TargetBatch) -> WordLoss:
         lengths = self.copies * targets.lengths
         fits = ctc_fits(targets.tokens, lengths, targets.lengths)
-        costs = self._costs(logits, targets, lengths)
-        return WordLoss(
-            torch.where(fits, costs, torch.zeros_like(costs)),
-            targets.lengths * fits,
-            {"ctc_unfit": (~fits).sum(), **self._operators(logits, targets, lengths, fits)},
-        )
+        costs = ctc_costs(self, logits, targets, lengths)
+        return loss_of_fitting(costs, fits, targets, self._operators(logits, targets, lengths, fits))
 
     def align(self, model: Any, sample: Dict[str, Any]) -> AlignedBatch:
         targets, inputs, logits = self.predict(model, sample)
         lengths = self.copies * targets.lengths
         path = self._best_path(logits, targets, lengths)
-        return AlignedBatch(logits, targets, lengths, inputs, path, self._costs(logits, targets, lengths))
-
-    def _costs(self, logits: Tensor, targets: TargetBatch, lengths: Tensor) -> Tensor:
-        return ctc_loss(
-            logits,
-            targets.tokens,
-            lengths,
-            targets.lengths,
-            blank_idx=self.blank_idx,
-            label_smoothing=self.cfg.label_smoothing,
-            reduction="none",
-            overwrite_logits=True,  # nobody needs them after the backward pass
-        )
+        return AlignedBatch(logits, targets, lengths, inputs, path, ctc_costs(self, logits, targets, lengths))
 
     def _best_path(self, logits: Tensor, targets: TargetBatch, lengths: Tensor) -> Tensor:
         return ctc_best_alignment(logits.detach(), targets.tokens, lengths, targets.lengths, blank_idx=self.blank_idx)
@@ -115,17 +95,7 @@ class CtcArCriterion(TeacherForcingCriterion):
     def reduce_statistics(cls, total: Dict[str, float]) -> None:
         """How many sentences did not fit; of the predictions on the best paths, which share begins a target, says it
         again, and says blank; and which share of the paths is trivial."""
-        unfit = int(total["ctc_unfit"])
-        metrics.log_scalar_sum("ctc_unfit", unfit)
-        if unfit and not cls._warned:
-            cls._warned = True
-            logger.warning(
-                "%d of %d sentences have more target tokens, with one <blank> between equal neighbours, than "
-                "predictions, and are left out of the loss: raise --predictions-per-target; ctc_unfit in the log "
-                "counts them.",
-                unfit,
-                int(total["nsentences"]),
-            )
+        reduce_unfit(total, "predictions", "--predictions-per-target")
         slots = total["ctc_targets"] + total["ctc_repeats"] + total["ctc_blanks"]
         if slots:
             for name, key in (("align", "targets"), ("clone_target", "repeats"), ("delimiter", "blanks")):

@@ -7,7 +7,7 @@ import torch
 from fairseq.logging import metrics
 from torch import Tensor
 
-from nat_plugin.canvas.masking import length_mask
+from nat_plugin.padding import length_mask
 
 
 class InputLoss(NamedTuple):

@@ -8,7 +8,6 @@ from fairseq.criterions import register_criterion
 from torch import Tensor
 
 from nat_plugin.alignments import AxeAlignment, axe_alignment, axe_loss_and_alignment
-from nat_plugin.canvas.masking import length_mask
 from nat_plugin.criterions.axe_terms import (
     AXE_STATISTICS,
     AxeOptions,
@@ -18,6 +17,7 @@ from nat_plugin.criterions.axe_terms import (
 )
 from nat_plugin.criterions.base import NatCriterion, NatCriterionConfig
 from nat_plugin.criterions.common import AlignedBatch, TargetBatch, WordLoss
+from nat_plugin.padding import length_mask
 
 
 @dataclass

@@ -7,9 +7,9 @@ from fairseq.criterions import register_criterion
 from torch import Tensor
 
 from nat_plugin.alignments import label_smoothed_cross_entropy
-from nat_plugin.canvas.masking import length_mask
 from nat_plugin.criterions.base import NatCriterion, NatCriterionConfig
 from nat_plugin.criterions.common import TargetBatch, WordLoss
+from nat_plugin.padding import length_mask
 
 
 @dataclass

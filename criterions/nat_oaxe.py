@@ -9,10 +9,10 @@ from fairseq.logging import metrics
 from torch import Tensor
 
 from nat_plugin.alignments import OaxeAlignment, oaxe_alignment, oaxe_loss_and_alignment
-from nat_plugin.canvas.masking import length_mask
 from nat_plugin.criterions.base import NatCriterion, NatCriterionConfig
 from nat_plugin.criterions.common import TargetBatch, WordLoss
 from nat_plugin.errors import UserError
+from nat_plugin.padding import length_mask
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Optional
 from fairseq.modules import FairseqDropout
 from torch import Tensor, nn
 
-from nat_plugin.attention import attend
+from nat_plugin.attention import attend, dropout_rate
 
 
 class Repetition(NamedTuple):
@@ -55,11 +55,12 @@ def repeated_sentences(decoder: nn.Module, rows: Repetition) -> Iterator[None]:
 
 
 def _drop(module: Any, rows: Repetition, batch_dim: int, states: Tensor, inplace: bool = False) -> Tensor:
-    if not (module.p > 0 and (module.training or module.apply_during_inference)):
+    rate = dropout_rate(module)
+    if rate == 0:
         return states
     shape = list(states.shape)
     shape[batch_dim] = len(rows.first_of)
-    noise = nn.functional.dropout(states.new_ones(shape), module.p)
+    noise = nn.functional.dropout(states.new_ones(shape), rate)
     return states * noise.index_select(batch_dim, rows.sentence_of)
 
 
@@ -76,13 +77,12 @@ def _attend_to_source(
     source = key.index_select(1, rows.first_of)
     projections = (module.k_proj, module.v_proj)
     keys, values = (projection(source).index_select(1, rows.sentence_of) for projection in projections)
-    dropout = module.dropout_module
     attended = attend(
         module.q_proj(query),
         keys,
         values,
         heads=module.num_heads,
         padding=key_padding_mask,
-        dropout=dropout.p if dropout.training or dropout.apply_during_inference else 0.0,
+        dropout=dropout_rate(module.dropout_module),
     )
     return module.out_proj(attended), None

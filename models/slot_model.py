@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nat_plugin.canvas.lengths import build_canvas, scaled_lengths, word_counts
 from nat_plugin.decoding.output_symbols import OutputSymbols
-from nat_plugin.fast_inference import speed_up_
+from nat_plugin.fast_inference import set_up_for_translation_
 from nat_plugin.models.config import NatTransformerConfig
 from nat_plugin.models.input_predictor import InputPredictor
 from nat_plugin.models.latent import LatentModel
@@ -19,10 +19,8 @@ from nat_plugin.models.length_predictor import LengthPredictor
 from nat_plugin.models.nat_decoder import NatDecoder
 from nat_plugin.models.nat_encoder import NatEncoder
 from nat_plugin.models.slot_copy import SlotCopy
+from nat_plugin.pieces import logits_at_once
 from nat_plugin.symbols import MASK
-
-# Decoding needs the best token of each slot only. A piece of the logits reads all embeddings: few and large pieces.
-_LOGITS_AT_ONCE = 2**27 if torch.cuda.is_available() else 2**24
 
 
 class CanvasSymbols(NamedTuple):
@@ -67,11 +65,9 @@ class SlotModel(BaseFairseqModel):
         return int(self.decoder.max_positions()) - 1
 
     def prepare_for_inference_(self, cfg: Any) -> None:
-        """As fairseq's, but never with its shared-key trick for beams: it would mix up the sentences of a batch."""
-        self.make_generation_fast_(beamable_mm_beam_size=None, need_attn=False)
+        """As fairseq's: afterwards it can only translate. ``cfg`` is fairseq's, of no use here."""
         self.encoder.prediction_layer = None  # for training alone
-        for side in (self.encoder, self.decoder):
-            speed_up_(side)
+        set_up_for_translation_(self)
 
     def input_logits(self, lengths: Tensor, width: int, encoder_out: dict[str, Any]) -> Tensor:
         """Logits [B, m] of "training would mask this slot", from the source and the canvas's length alone.
@@ -150,7 +146,7 @@ class SlotModel(BaseFairseqModel):
             [B, m] int64 and [B, m] float32.
         """
         states = self.slot_states(slots, lengths, encoder_out).flatten(0, 1)
-        rows = max(1, _LOGITS_AT_ONCE // len(self.decoder.dictionary))
+        rows = max(1, logits_at_once(states.device) // len(self.decoder.dictionary))
         chunks = [self._best_of(chunk, symbols) for chunk in states.split(rows)]
         tokens, lprobs = (torch.cat(parts).view_as(slots) for parts in zip(*chunks, strict=True))
         return tokens, lprobs
@@ -168,7 +164,7 @@ class SlotModel(BaseFairseqModel):
             sentences; a caller can work on them elsewhere while the following ones are computed.
         """
         states = self.slot_states(slots, lengths, encoder_out)
-        sentences = max(1, _LOGITS_AT_ONCE // (len(self.decoder.dictionary) * slots.size(1)))
+        sentences = max(1, logits_at_once(states.device) // (len(self.decoder.dictionary) * slots.size(1)))
         for chunk in states.split(sentences):
             lprobs = self.decoder.output_layer(chunk).float().log_softmax(-1)
             best, tokens = symbols.restrict_(lprobs).topk(count, -1)

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from nat_plugin.alignments.slot_log_probs import slot_log_probs
 from nat_plugin.canvas.glancing import FirstPass
-from nat_plugin.canvas.masking import length_mask
+from nat_plugin.models.aside import aside
 from nat_plugin.models.repeated_sentences import Repetition, repeated_sentences
-
-# As for decoding: logits of so many numbers are held at once.
-_LOGITS_AT_ONCE = 2**27 if torch.cuda.is_available() else 2**24
+from nat_plugin.padding import length_mask
+from nat_plugin.pieces import logits_at_once
 
 
 class TargetCandidates(NamedTuple):
@@ -88,12 +87,8 @@ def choose_targets(
         keep_pass: whether :attr:`ChosenTargets.first_pass` is wanted; it is None where another pass would have other
             dropout. The targets then keep the candidates' width; otherwise they are cut to what they need.
     """
-    devices = [candidates.tokens.device] if candidates.tokens.device.type == "cuda" else []
-    with torch.no_grad(), torch.random.fork_rng(devices):
-        chosen = _choose(model, candidates, encoder_out, keep_pass)
-    # older torch's autocast would give the next pass the weights cast here, without gradient (pytorch issue 112583)
-    torch.clear_autocast_cache()
-    return chosen
+    with aside(candidates.tokens.device):
+        return _choose(model, candidates, encoder_out, keep_pass)
 
 
 class _Canvases(NamedTuple):
@@ -128,7 +123,7 @@ class _Scores(NamedTuple):
 def _choose(model: Any, candidates: TargetCandidates, encoder_out: dict[str, Any], keep_pass: bool) -> ChosenTargets:
     sentences, count, width = candidates.tokens.shape
     canvases = _decode(model, candidates, encoder_out)
-    step = max(1, _LOGITS_AT_ONCE // (len(model.decoder.dictionary) * width * count))
+    step = max(1, logits_at_once(candidates.tokens.device) // (len(model.decoder.dictionary) * width * count))
     edges = [*range(0, sentences, step), sentences]
     firsts = canvases.first_of[edges].tolist()
     pieces = zip(pairwise(edges), pairwise(firsts), strict=True)

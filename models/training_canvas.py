@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from nat_plugin.canvas.glancing import FirstPass, Revealing, probabilities_of
-from nat_plugin.canvas.masking import full_mask, length_mask
+from nat_plugin.models.aside import aside
 from nat_plugin.models.word_noise import WordNoise
+from nat_plugin.padding import length_mask
 
 SlotProxies = Callable[[Tensor, Tensor], Tensor]
 """From logits [B, m, V] and lengths [B] to the token that each slot is held against, [B, m] int64."""
@@ -67,7 +68,7 @@ class CanvasMaker:
             width: slots of the padded canvas.
         """
         slots = torch.full((lengths.size(0), width), self.mask_idx, device=lengths.device)
-        return TrainingCanvas(slots, full_mask(lengths, width))
+        return TrainingCanvas(slots, length_mask(lengths, width))
 
     def of_targets(
         self, targets: Tensor, lengths: Tensor, update: int, sentence_ids: Tensor, *, noisy: bool
@@ -88,7 +89,7 @@ class CanvasMaker:
     def first_pass(
         self, decode: Callable[[Tensor], Tensor], lengths: Tensor, width: int, proxies: SlotProxies
     ) -> FirstPass:
-        """What a pass over masked slots tells.
+        """What a pass over masked slots tells, without gradient; the next pass has the same dropout.
 
         Args:
             decode: from slots [B, m] to logits [B, m, V].
@@ -96,7 +97,11 @@ class CanvasMaker:
             proxies: see :data:`SlotProxies`.
         """
         hidden = self.hidden(lengths, width)
-        return _first_pass(lambda: decode(hidden.slots), lengths, proxies, self.revealing.by_probability)
+        with aside(lengths.device):
+            logits = decode(hidden.slots)
+            proxy = proxies(logits, lengths)
+            probabilities = probabilities_of(logits, proxy) if self.revealing.by_probability else None
+            return FirstPass(proxy, logits.argmax(2), probabilities)
 
     def after_first_pass(self, first: FirstPass, lengths: Tensor, update: int, sentence_ids: Tensor) -> TrainingCanvas:
         """Slots that show the proxy target of a first pass over masked slots, or are masked still.
@@ -108,7 +113,7 @@ class CanvasMaker:
         """
         width = first.proxy.size(1)
         masked = self._masked(lengths, width, first, update, sentence_ids)
-        hits = (full_mask(lengths, width) & first.predictions.eq(first.proxy)).sum(1)
+        hits = (length_mask(lengths, width) & first.predictions.eq(first.proxy)).sum(1)
         slots = self._filled(first.proxy, masked, lengths, update, sentence_ids)
         return TrainingCanvas(slots, masked, first.proxy, hits)
 
@@ -122,15 +127,3 @@ class CanvasMaker:
             return tokens.masked_fill(masked, self.mask_idx)
         slots: Tensor = self.noise(tokens, masked, length_mask(lengths, tokens.size(1)), update, sentence_ids)
         return slots
-
-
-def _first_pass(decode: Callable[[], Tensor], lengths: Tensor, proxies: SlotProxies, probabilities: bool) -> FirstPass:
-    """Decode without gradient, and leave the random numbers as they were: the next pass has the same dropout."""
-    devices = [lengths.device] if lengths.device.type == "cuda" else []
-    with torch.no_grad(), torch.random.fork_rng(devices):
-        logits = decode()
-        proxy = proxies(logits, lengths)
-        found = FirstPass(proxy, logits.argmax(2), probabilities_of(logits, proxy) if probabilities else None)
-    # older torch's autocast would give the second pass the weights cast here, without gradient (pytorch issue 112583)
-    torch.clear_autocast_cache()
-    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from fairseq.modules import MultiheadAttention
+from fairseq.modules import FairseqDropout, MultiheadAttention
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -41,6 +41,11 @@ def attend(
     return found.permute(2, 0, 1, 3).flatten(2)
 
 
+def dropout_rate(dropout: FairseqDropout) -> float:
+    """With which probability it drops now; 0 where it does nothing."""
+    return float(dropout.p) if dropout.training or dropout.apply_during_inference else 0.0
+
+
 class PositionalAttention(MultiheadAttention):
     """Positional attention (Gu et al. 2018, §3.1): queries and keys are positional encodings, values are states.
 
@@ -70,13 +75,12 @@ class PositionalAttention(MultiheadAttention):
             [T, B, D], and no weights.
         """
         q, k = (projection(query).expand(-1, value.size(1), -1) for projection in (self.q_proj, self.k_proj))
-        dropout = self.dropout_module
         attended = attend(
             q,
             k,
             self.v_proj(value),
             heads=self.num_heads,
             padding=key_padding_mask,
-            dropout=dropout.p if dropout.training or dropout.apply_during_inference else 0.0,
+            dropout=dropout_rate(self.dropout_module),
         )
         return self.out_proj(attended), None

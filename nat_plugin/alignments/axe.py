@@ -30,6 +30,7 @@ from nat_plugin.alignments.checks import (
 )
 from nat_plugin.alignments.reduction import reduce_costs, smooth_labels
 from nat_plugin.alignments.slot_log_probs import slot_log_probs
+from nat_plugin.padding import length_mask
 
 
 def axe_loss(
@@ -259,7 +260,6 @@ def _find_path(
     causal: Causality,
 ) -> AxePath:
     _, m, n = target_lprobs.shape
-    device = target_lprobs.device
     with torch.no_grad():
         positions, aligned = backend.axe_paths(
             target_lprobs.contiguous(),
@@ -269,12 +269,7 @@ def _find_path(
             float(skip_target_penalty),
             causal,
         )
-    return AxePath(
-        positions,
-        aligned,
-        torch.arange(n, device=device) < target_lengths.unsqueeze(1),
-        torch.arange(m, device=device) < logit_lengths.unsqueeze(1),
-    )
+    return AxePath(positions, aligned, length_mask(target_lengths, n), length_mask(logit_lengths, m))
 
 
 def _observed_for_free(

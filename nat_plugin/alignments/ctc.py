@@ -21,6 +21,7 @@ from nat_plugin.alignments.backends import choose_backend
 from nat_plugin.alignments.checks import check_label_smoothing, check_logits_and_targets
 from nat_plugin.alignments.reduction import reduce_costs, smooth_labels
 from nat_plugin.alignments.slot_log_probs import slot_log_probs
+from nat_plugin.padding import length_mask
 
 
 def ctc_fits(targets: Tensor, logit_lengths: Tensor, target_lengths: Tensor) -> Tensor:
@@ -79,7 +80,7 @@ def ctc_loss(
     costs = _CtcCost.apply(
         lprobs.of_tokens, targets, logit_lengths, target_lengths, choose_backend(logits, backend).ctc_occupancy
     )
-    real = torch.arange(logits.size(1), device=logits.device) < logit_lengths.unsqueeze(1)
+    real = length_mask(logit_lengths, logits.size(1))
     return reduce_costs(smooth_labels(costs, lprobs.mean, real, label_smoothing), target_lengths, reduction)
 
 
@@ -123,7 +124,7 @@ class CtcStatistics(NamedTuple):
 
 def ctc_statistics(tokens: Tensor, logit_lengths: Tensor, *, blank_idx: int) -> CtcStatistics:
     """Count the operators of alignments [B, m] from :func:`ctc_best_alignment`."""
-    real = torch.arange(tokens.size(1), device=tokens.device) < logit_lengths.unsqueeze(1)
+    real = length_mask(logit_lengths, tokens.size(1))
     blanks = real & (tokens == blank_idx)
     repeats = torch.zeros_like(real)
     repeats[:, 1:] = (tokens[:, 1:] == tokens[:, :-1]) & real[:, 1:] & ~blanks[:, 1:]

@@ -21,6 +21,7 @@ from nat_plugin.alignments.checks import check_label_smoothing, check_one_slot_a
 from nat_plugin.alignments.cross_entropy import cross_entropy_costs, lengths_up_to_last
 from nat_plugin.alignments.reduction import reduce_costs
 from nat_plugin.alignments.slot_log_probs import slot_log_probs
+from nat_plugin.padding import length_mask
 
 
 def ngram_loss(
@@ -126,7 +127,7 @@ def ngram_costs(
     if n < 1:
         raise ValueError(f"n must be at least 1, not {n}")
     width = targets.size(1)
-    counted = torch.arange(width, device=targets.device) < target_lengths.unsqueeze(1)
+    counted = length_mask(target_lengths, width)
     if masked is not None:
         check_slot_mask(masked, lprobs, "masked")
         counted = counted & masked

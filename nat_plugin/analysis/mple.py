@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nat_plugin.canvas.masking import length_mask
 from nat_plugin.decoding.mask_predict import mask_predict
+from nat_plugin.padding import length_mask
 
 BETAS = (0.1, 0.2, 0.3, 0.4, 0.5)
 """β over whose range the paper says that r hardly changes (§4.2)."""

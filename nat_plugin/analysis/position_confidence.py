@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from nat_plugin.alignments import slot_log_probs
-from nat_plugin.canvas.masking import length_mask
+from nat_plugin.padding import length_mask
 
 _LOGITS_AT_ONCE = 2**24  # a single-precision copy of so many is bearable
 

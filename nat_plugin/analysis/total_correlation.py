@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from nat_plugin.canvas.masking import length_mask
+from nat_plugin.padding import length_mask
 
 
 @dataclass(frozen=True)

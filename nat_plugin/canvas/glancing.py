@@ -13,9 +13,10 @@ from typing import NamedTuple, Optional
 import torch
 from torch import Tensor
 
-from nat_plugin.canvas.masking import choose_slots, full_mask, length_mask, uniform_mask
+from nat_plugin.canvas.masking import choose_slots, uniform_mask
 from nat_plugin.canvas.random import Stream, sentence_uniform
 from nat_plugin.canvas.schedule import Schedule
+from nat_plugin.padding import length_mask
 
 _ROUNDING = 1e-9  # 0.29 · 100 is a little less than 29
 _LOGITS_AT_ONCE = 2**24  # a single-precision copy of so many is bearable
@@ -84,7 +85,7 @@ class Revealing:
             seed, update, sentence_ids: what the draws depend on, see :mod:`nat_plugin.canvas.random`.
         """
         if self.masking == "full":
-            return full_mask(lengths, width)
+            return length_mask(lengths, width)
         if self.masking == "uniform":
             return uniform_mask(lengths, width, seed=seed, update=update, sentence_ids=sentence_ids, span=self.span)
         expected = self.expected_counts(first, lengths, update)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nat_plugin.canvas.masking import length_mask
+from nat_plugin.padding import length_mask
 
 
 def scaled_lengths(lengths: Tensor, multiplier: float, maximum: int) -> Tensor:

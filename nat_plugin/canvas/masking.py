@@ -8,19 +8,10 @@ import torch
 from torch import Tensor
 
 from nat_plugin.canvas.random import Stream, sentence_uniform
+from nat_plugin.padding import length_mask
 
 # A slot of no weight is still chosen where the others do not suffice; at random, like any other.
 LEAST_WEIGHT = 1e-30
-
-
-def length_mask(lengths: Tensor, width: int) -> Tensor:
-    """[B, width] bool, True at the first ``lengths[b]`` places."""
-    return torch.arange(width, device=lengths.device) < lengths.unsqueeze(1)
-
-
-def full_mask(lengths: Tensor, width: int) -> Tensor:
-    """Every token is masked: [B, width] bool."""
-    return length_mask(lengths, width)
 
 
 def uniform_mask(lengths: Tensor, width: int, *, seed: int, update: int, sentence_ids: Tensor, span: int = 1) -> Tensor:
@@ -67,7 +58,8 @@ def choose_slots(
     order = sentence_uniform(seed, update, sentence_ids, width, stream)
     if weights is not None:
         order = -order.log() / weights.to(order.dtype).clamp(min=LEAST_WEIGHT)
-    return (_ranks(order, lengths) < counts.unsqueeze(1)) & length_mask(lengths, width)
+    real = length_mask(lengths, width)
+    return (ranks(order, real) < counts.unsqueeze(1)) & real
 
 
 def choose_spans(
@@ -90,17 +82,23 @@ def choose_spans(
     """
     sets = (counts + span - 1) // span
     pieces = lengths - counts + sets  # a piece is a set, or a slot outside
-    ranks = _ranks(sentence_uniform(seed, update, sentence_ids, width, Stream.SLOT_CHOICE), pieces)
-    is_set = ranks < sets.unsqueeze(1)
+    is_piece = length_mask(pieces, width)
+    rank = ranks(sentence_uniform(seed, update, sentence_ids, width, Stream.SLOT_CHOICE), is_piece)
+    is_set = rank < sets.unsqueeze(1)
     sizes = torch.where(is_set, span, 1)
     shorter = (counts - span * (sets - 1)).unsqueeze(1)
-    sizes = torch.where(ranks == sets.unsqueeze(1) - 1, shorter, sizes).masked_fill(~length_mask(pieces, width), 0)
+    sizes = torch.where(rank == sets.unsqueeze(1) - 1, shorter, sizes).masked_fill(~is_piece, 0)
     places = torch.arange(width, device=lengths.device).expand_as(sizes).contiguous()
     piece = torch.searchsorted(sizes.cumsum(1), places, right=True).clamp(max=width - 1)
     return is_set.gather(1, piece) & length_mask(lengths, width)
 
 
-def _ranks(order: Tensor, lengths: Tensor) -> Tensor:
-    """Each slot's place when a sentence's slots are sorted by ``order`` [B, m]; padding comes last."""
-    real = length_mask(lengths, order.size(1))
-    return order.masked_fill(~real, float("inf")).argsort(dim=1, stable=True).argsort(1)
+def ranks(values: Tensor, real: Tensor) -> Tensor:
+    """The place of each slot in ascending order, [B, m] int64 from 0; equal values in their order, padding last.
+
+    Args:
+        values: [B, m].
+        real: [B, m] bool, False at padding.
+    """
+    largest = float("inf") if values.is_floating_point() else torch.iinfo(values.dtype).max
+    return values.masked_fill(~real, largest).argsort(dim=1, stable=True).argsort(dim=1)

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from nat_plugin.canvas.glancing import FirstPass, Revealing, floored_counts
-from nat_plugin.canvas.masking import LEAST_WEIGHT, length_mask
+from nat_plugin.canvas.masking import LEAST_WEIGHT
+from nat_plugin.padding import length_mask
 
 _VALUES_AT_ONCE = 2**23  # double-precision numbers that an integral may hold
 

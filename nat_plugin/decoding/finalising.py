@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from nat_plugin.padding import length_mask
+
 
 class FinalTokens(NamedTuple):
     """Tokens that stay, moved to the front.
@@ -47,8 +49,7 @@ def finalise(
             slot.
         deduplicate: then merge runs of one token into its first (Huang et al. 2022).
     """
-    place = torch.arange(tokens.size(1), device=tokens.device)
-    real = place < lengths.unsqueeze(1)
+    real = length_mask(lengths, tokens.size(1))
     kept = real & ~(tokens.unsqueeze(-1) == dropped).any(-1)
     if collapse:
         starts, scores = _merge_runs(tokens, scores, real)
@@ -57,7 +58,7 @@ def finalise(
     if deduplicate:
         repeats = torch.zeros_like(kept)
         repeats[:, 1:] = final.tokens[:, 1:] == final.tokens[:, :-1]
-        final = _to_front(final.tokens, final.scores, (place < final.lengths.unsqueeze(1)) & ~repeats, pad_idx)
+        final = _to_front(final.tokens, final.scores, length_mask(final.lengths, tokens.size(1)) & ~repeats, pad_idx)
     return final
 
 

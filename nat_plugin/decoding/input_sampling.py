@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from nat_plugin.canvas.masking import full_mask, length_mask
 from nat_plugin.canvas.random import Stream, sentence_hash, sentence_uniform
 from nat_plugin.decoding.mask_predict import FilledCanvas
 from nat_plugin.decoding.output_symbols import OutputSymbols
 from nat_plugin.decoding.vanilla_nat import load_vanilla_nat
 from nat_plugin.errors import UserError
-from nat_plugin.fast_inference import speed_up_
+from nat_plugin.fast_inference import set_up_for_translation_
+from nat_plugin.padding import length_mask
 
 PASSES = 3
 """Of a decoder: the predictor's and the vanilla NAT's over masked slots, and the one that fills what is masked."""
@@ -120,9 +120,7 @@ class InputSampler:
                 f"{limits[1]}: use one trained with the model's --max-source-positions and --max-target-positions."
             )
         self._vanilla.to(device)
-        self._vanilla.make_generation_fast_(beamable_mm_beam_size=None, need_attn=False)
-        for side in (self._vanilla.encoder, self._vanilla.decoder):
-            speed_up_(side)
+        set_up_for_translation_(self._vanilla)
         self._device = device
 
 
@@ -138,4 +136,4 @@ def default_confidence(
     tokens, scores = model.fill_slots(hidden, lengths, encoder_out, symbols)
     if has_input_predictor(model):
         scores = scores + logsigmoid(model.input_logits(lengths, width, encoder_out).float())
-    return FilledCanvas(tokens, scores.masked_fill(~full_mask(lengths, width), 0), torch.ones_like(lengths), [])
+    return FilledCanvas(tokens, scores.masked_fill(~length_mask(lengths, width), 0), torch.ones_like(lengths), [])

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nat_plugin.canvas.masking import length_mask
+from nat_plugin.canvas.masking import ranks
+from nat_plugin.padding import length_mask
 
 
 class FilledCanvas(NamedTuple):
@@ -76,7 +77,7 @@ def mask_predict(
 
 def lowest(scores: Tensor, counts: Tensor, real: Tensor) -> Tensor:
     """The ``counts`` [B] real slots of lowest score in each sentence: [B, m] bool; the earlier one where scores tie."""
-    return (_ranks(scores, real) < counts.unsqueeze(1)) & real
+    return (ranks(scores, real) < counts.unsqueeze(1)) & real
 
 
 def lowest_with_neighbours(scores: Tensor, counts: Tensor, real: Tensor) -> Tensor:
@@ -85,15 +86,9 @@ def lowest_with_neighbours(scores: Tensor, counts: Tensor, real: Tensor) -> Tens
     From the lowest score upwards each slot is taken, and then the slots beside it that are not taken yet, the one of
     lower score first. A slot that was taken as a neighbour brings its own neighbours along in its turn.
     """
-    ranks = _ranks(scores, real)
-    width = ranks.size(1)
-    around = torch.nn.functional.pad(ranks, (1, 1), value=width).unfold(1, 3, 1)  # padding's ranks are the last ones
+    rank = ranks(scores, real)
+    width = rank.size(1)
+    around = torch.nn.functional.pad(rank, (1, 1), value=width).unfold(1, 3, 1)  # padding's ranks are the last ones
     turn = around.amin(2)  # when a slot is taken: by itself or as a neighbour
-    order = (turn * 2 + (turn != ranks)) * width + ranks
-    return (_ranks(order, real) < counts.unsqueeze(1)) & real
-
-
-def _ranks(values: Tensor, real: Tensor) -> Tensor:
-    """The place of each slot in ascending order, [B, m] int64 from 0; equal values in their order, padding last."""
-    largest = float("inf") if values.is_floating_point() else torch.iinfo(values.dtype).max
-    return values.masked_fill(~real, largest).argsort(dim=1, stable=True).argsort(dim=1)
+    order = (turn * 2 + (turn != rank)) * width + rank
+    return (ranks(order, real) < counts.unsqueeze(1)) & real

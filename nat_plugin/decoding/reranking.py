@@ -15,14 +15,12 @@ import torch
 from torch import Tensor
 
 from nat_plugin.alignments import slot_log_probs
-from nat_plugin.canvas.masking import length_mask
 from nat_plugin.decoding.candidates import equal_sentences
 from nat_plugin.errors import UserError
-from nat_plugin.fast_inference import speed_up_
+from nat_plugin.fast_inference import set_up_for_translation_
 from nat_plugin.model_kinds import is_autoregressive
-
-# Logits at once: bounds memory, and on a CPU keeps a chunk's logits from being spread over gigabytes.
-_LOGITS_AT_ONCE = {"cuda": 2**28, "cpu": 2**24}
+from nat_plugin.padding import length_mask
+from nat_plugin.pieces import logits_at_once
 
 
 class TeacherReranker:
@@ -110,7 +108,7 @@ class TeacherReranker:
         same = equal_sentences(targets, lengths, candidates)
         rows = _first_of_each(same)
         rows = rows[lengths[rows].argsort()]  # a chunk is as wide as its longest
-        at_once = max(1, _LOGITS_AT_ONCE.get(tokens.device.type, 2**24) // (targets.size(1) * self._vocabulary))
+        at_once = max(1, logits_at_once(tokens.device) // (targets.size(1) * self._vocabulary))
         scores = [
             self._score_chunk(
                 self._model.encoder.reorder_encoder_out(encoder_out, chunk.div(candidates, rounding_mode="floor")),
@@ -142,9 +140,7 @@ class TeacherReranker:
         """Move the model to where the candidates are and make it fast there, the first time."""
         if self._device is None:
             self._model.to(device)
-            self._model.make_generation_fast_(beamable_mm_beam_size=None, need_attn=False)
-            for side in (self._model.encoder, self._model.decoder):
-                speed_up_(side)
+            set_up_for_translation_(self._model)
             self._device = device
 
 

@@ -11,6 +11,7 @@ import torch
 
 from nat_plugin.analysis.word_noise import disturb_words
 from nat_plugin.errors import UserError
+from nat_plugin.padding import length_mask
 
 Rule = Literal["A", "B"]
 RULES: tuple[Rule, ...] = get_args(Rule)
@@ -76,7 +77,7 @@ class Disturber:
         tokens = torch.zeros(len(sentences), max(1, int(lengths.max())), dtype=torch.int64)
         for row, sentence in enumerate(sentences):
             tokens[row, : len(sentence)] = torch.tensor([known[symbol] for symbol in sentence], dtype=torch.int64)
-        words = torch.arange(tokens.size(1)) < lengths.unsqueeze(1)
+        words = length_mask(lengths, tokens.size(1))
         ids = torch.arange(start, start + len(sentences))
         vocabulary = torch.arange(len(self._vocabulary))
         said, _ = disturb_words(

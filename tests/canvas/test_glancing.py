@@ -18,8 +18,9 @@ from nat_plugin.canvas.glancing import (
     poisson_counts,
     probabilities_of,
 )
-from nat_plugin.canvas.masking import choose_slots, length_mask
+from nat_plugin.canvas.masking import choose_slots
 from nat_plugin.canvas.schedule import Schedule
+from nat_plugin.padding import length_mask
 
 SENTENCES = st.lists(
     st.tuples(st.lists(st.integers(0, 3), max_size=7), st.lists(st.integers(0, 3), max_size=7)), min_size=1, max_size=5

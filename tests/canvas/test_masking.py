@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nat_plugin.canvas.lengths import build_canvas, scaled_lengths
-from nat_plugin.canvas.masking import full_mask, length_mask, uniform_mask
+from nat_plugin.canvas.masking import uniform_mask
 from nat_plugin.canvas.random import sentence_uniform
+from nat_plugin.padding import length_mask
 
 
 def test_uniform_numbers_look_uniform() -> None:
@@ -57,10 +58,8 @@ def test_masks_change_from_update_to_update() -> None:
     assert (first != second).any(1).float().mean() > 0.8
 
 
-def test_full_mask_hides_all_real_tokens() -> None:
-    lengths = torch.tensor([3, 0, 5])
-    assert full_mask(lengths, 5).sum(1).tolist() == [3, 0, 5]
-    assert length_mask(lengths, 5).tolist() == full_mask(lengths, 5).tolist()
+def test_what_is_real_of_a_padded_batch() -> None:
+    assert length_mask(torch.tensor([2, 0, 3]), 3).tolist() == [[True, True, False], [False] * 3, [True] * 3]
 
 
 def test_lengths_are_multiplied_and_kept_in_bounds() -> None:

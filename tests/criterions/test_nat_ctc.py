@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from nat_plugin.criterions import ctc_terms
 from nat_plugin.criterions.nat_ctc import NatCtcCriterion
 from nat_plugin.errors import UserError
 from tests import helpers
@@ -73,7 +74,7 @@ def test_sentences_that_cannot_fit_are_counted_and_warned_of_once(
 ) -> None:
     from fairseq.logging import metrics
 
-    monkeypatch.setattr(NatCtcCriterion, "_warned", False)
+    monkeypatch.setattr(ctc_terms, "_warned", set())
     task = helpers.task()
     data = helpers.dataset(task, [([1], [1, 2, 3, 4]), ([1], [1, 2, 3]), ([2], [1, 1, 1])])
     loss, size, log = helpers.criterion("nat_ctc", task)(helpers.model(task, **CTC), helpers.batch(data))

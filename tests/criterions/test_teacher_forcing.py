@@ -13,6 +13,7 @@ from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from omegaconf import OmegaConf
 
 from nat_plugin.alignments import label_smoothed_cross_entropy
+from nat_plugin.criterions import ctc_terms
 from nat_plugin.criterions.ctc_ar import CtcArCriterion
 from nat_plugin.errors import UserError
 from tests import helpers
@@ -284,7 +285,7 @@ def test_sentences_without_a_path_are_counted_and_warned_of_once(
 ) -> None:
     from fairseq.logging import metrics
 
-    monkeypatch.setattr(CtcArCriterion, "_warned", False)
+    monkeypatch.setattr(ctc_terms, "_warned", set())
     made = task()
     sample = helpers.batch(helpers.dataset(made, [([1], [2, 2]), ([1], [2, 3])]))
     _, size, log = helpers.criterion("ctc_ar", made, predictions_per_target=1)(transformer(made), sample)

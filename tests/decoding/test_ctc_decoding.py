@@ -76,7 +76,7 @@ def test_n_best_lists_are_those_of_the_search(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(slot_model, "_LOGITS_AT_ONCE", logits_at_once)
+    monkeypatch.setattr(slot_model, "logits_at_once", lambda device: logits_at_once)
     task = helpers.task(left_pad_source=left_pad_source)
     model, batch = helpers.varied_model(task, **CTC).to(dtype), sample(task)
     path = language_model(tmp_path)
@@ -190,7 +190,7 @@ def test_token_scores_are_those_of_the_best_alignment() -> None:
 
 
 def test_a_sentence_is_searched_before_the_next_ones_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slot_model, "_LOGITS_AT_ONCE", 1)
+    monkeypatch.setattr(slot_model, "logits_at_once", lambda device: 1)
     task = helpers.task()
     model, batch = helpers.varied_model(task, **CTC), sample(task, 3)
     events: list[str] = []

@@ -78,7 +78,7 @@ def by_hand(model: Any, dictionary: Dictionary, source: torch.Tensor, candidate:
 def test_scores_are_fairseqs_own_whatever_the_padding_and_the_chunks(
     logits_at_once: int, lenpen: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(reranking._LOGITS_AT_ONCE, "cpu", logits_at_once)
+    monkeypatch.setattr(reranking, "logits_at_once", lambda device: logits_at_once)
     dictionary = plain_dictionary()
     model = teacher_model(dictionary)
     sources = [torch.randint(4, 10, (size,)) for size in (3, 6, 1)]

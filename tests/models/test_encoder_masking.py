@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from nat_plugin.canvas.masking import length_mask
 from nat_plugin.errors import UserError
 from nat_plugin.models.presets import IWSLT_SMALL, JM_NAT, PRESETS
+from nat_plugin.padding import length_mask
 from nat_plugin.symbols import MASK, word_ids
 from scripts.lib.config import compose_run
 from tests import helpers

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nat_plugin.canvas.masking import length_mask
 from nat_plugin.errors import UserError
+from nat_plugin.padding import length_mask
 from tests import helpers
 from tests.criterions.test_nat_ctc import fitting
 from tests.criterions.test_normalisation import gradient

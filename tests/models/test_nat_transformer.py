@@ -182,7 +182,7 @@ def test_runs_in_bfloat16(name: str) -> None:
 
 @pytest.mark.parametrize("logits_at_once", [1, 10_000])
 def test_top_slots_are_those_of_all_logits(logits_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nat_plugin.models.slot_model._LOGITS_AT_ONCE", logits_at_once)
+    monkeypatch.setattr("nat_plugin.models.slot_model.logits_at_once", lambda device: logits_at_once)
     task = helpers.task()
     model = helpers.model(task).eval()
     sample = helpers.batch(helpers.dataset(task, helpers.pairs(5, seed=2)))

@@ -117,7 +117,7 @@ def test_the_choice_is_that_of_candidates_scored_one_by_one(per_token: bool, reg
 def test_few_logits_at_once_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     task, model, _ = build()
     whole = chosen_of(model, batch(task))
-    monkeypatch.setattr(target_choice, "_LOGITS_AT_ONCE", 1)
+    monkeypatch.setattr(target_choice, "logits_at_once", lambda device: 1)
     pieces = chosen_of(model, batch(task))
     assert whole.choice.tolist() == pieces.choice.tolist()
     torch.testing.assert_close(whole.cost, pieces.cost)

@@ -22,6 +22,8 @@ import math
 import torch
 from torch import Tensor
 
+from nat_plugin.padding import length_mask
+
 LOG2_E = math.log2(math.e)
 
 _IMPOSSIBLE = float("-inf")
@@ -70,7 +72,7 @@ def occupancy_by_torch(
         ones, in_slots, symbols, logit_lengths, target_lengths, costs, alphas, n, True
     )
     occupancy = (in_slots.exp() - gradient).transpose(0, 1)
-    real = torch.arange(m, device=lprobs.device) < logit_lengths.unsqueeze(1)
+    real = length_mask(logit_lengths, m)
     wanted = real & costs.isfinite().unsqueeze(1)
     possible = wanted.unsqueeze(2) & (lprobs > _IMPOSSIBLE)
     return costs, torch.where(possible, occupancy, 0.0).clamp(min=0.0)
@@ -96,7 +98,7 @@ def occupancy_by_scan(
     through = _times_endings(counts, weights, at_end, logit_lengths)
     blanks, of_targets = through[:, :, ::2].sum(2, keepdim=True), through[:, :, 1::2]
     whole = of_targets.sum(2, keepdim=True).add_(blanks)
-    real = (torch.arange(m) < logit_lengths.unsqueeze(1)) & (total > 0).unsqueeze(1)
+    real = length_mask(logit_lengths, m) & (total > 0).unsqueeze(1)
     occupancy = torch.empty_like(lprobs)
     in_slots = occupancy.transpose(0, 1)
     torch.div(of_targets, whole, out=in_slots[:, :, :-1])

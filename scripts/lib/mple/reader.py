@@ -15,11 +15,11 @@ import nat_plugin
 from nat_plugin.alignments import slot_log_probs
 from nat_plugin.canvas.glancing import FirstPass, Revealing, probabilities_of
 from nat_plugin.canvas.lengths import scaled_lengths
-from nat_plugin.canvas.masking import length_mask
 from nat_plugin.canvas.proxy_inputs import proxy_input_log_probability
 from nat_plugin.decoding.input_sampling import InputSampler, default_confidence, has_input_predictor
 from nat_plugin.decoding.output_symbols import OutputSymbols
 from nat_plugin.errors import UserError
+from nat_plugin.padding import length_mask
 from scripts.lib.averaging import load_checkpoint, updates_done
 from scripts.lib.other_targets import with_targets
 
