@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Dict
 
 from fairseq.criterions import register_criterion
@@ -13,6 +14,13 @@ from nat_plugin.criterions.nat_cross_entropy import NatCrossEntropyCriterion
 from nat_plugin.errors import UserError
 
 
+class NgramMatch(str, Enum):
+    """What the model says of an n-gram."""
+
+    bag = "bag"
+    place = "place"
+
+
 @dataclass
 class NatNgramConfig(NatCriterionConfig):
     """Options of ``nat_ngram``."""
@@ -21,6 +29,13 @@ class NatNgramConfig(NatCriterionConfig):
         default=2, metadata={"help": "N of the n-gram loss, 2 or more; the paper has that of --decoder-mask-span, 2"}
     )
     ngram_loss_factor: float = field(default=0.01, metadata={"help": "α2, the weight of the n-gram loss; 0: without"})
+    ngram_match: NgramMatch = field(
+        default=NgramMatch.bag,
+        metadata={
+            "help": "how the model is held to say an n-gram: in whatever window (bag: its expected count), or where it "
+            "stands in the reference (place)"
+        },
+    )
 
 
 @register_criterion("nat_ngram", dataclass=NatNgramConfig)
@@ -58,6 +73,7 @@ class NatNgramCriterion(NatCrossEntropyCriterion):
             targets.tokens,
             n=self.cfg.ngram_size,
             mask=predicted,
+            match=NgramMatch(self.cfg.ngram_match).value,
             label_smoothing=self.cfg.label_smoothing,
             overwrite_logits=True,  # nobody needs them after the backward pass
         )

@@ -22,14 +22,15 @@ from tests.alignments.problems import lengths
 V = 3  # few words: n-grams occur more than once
 
 
-def by_hand(lprobs: Tensor, targets: list[int], n: int, masked: list[bool]) -> Tensor:
+def by_hand(lprobs: Tensor, targets: list[int], n: int, masked: list[bool], match: str) -> Tensor:
     """K - Σ_g min(C_y(g), C̃(g)) for one sentence, n-gram by n-gram."""
     windows = [start for start in range(len(targets) - n + 1) if all(masked[start : start + n])]
     counts = Counter(tuple(targets[start : start + n]) for start in windows)
     matched = lprobs.new_zeros(())
     for gram, count in counts.items():
+        paying = [start for start in windows if match == "bag" or tuple(targets[start : start + n]) == gram]
         expected = torch.stack(
-            [torch.stack([lprobs[start + i, token] for i, token in enumerate(gram)]).sum().exp() for start in windows]
+            [torch.stack([lprobs[start + i, token] for i, token in enumerate(gram)]).sum().exp() for start in paying]
         ).sum()
         matched = matched + expected.clamp(max=count)
     return len(windows) - matched
@@ -40,8 +41,11 @@ def by_hand(lprobs: Tensor, targets: list[int], n: int, masked: list[bool]) -> T
     n=st.integers(1, 4),
     seed=st.integers(0, 10_000),
     hidden=st.one_of(st.none(), st.integers(0, 127)),
+    match=st.sampled_from(["bag", "place"]),
 )
-def test_equals_the_count_by_hand_with_its_gradient(size: int, n: int, seed: int, hidden: Optional[int]) -> None:
+def test_equals_the_count_by_hand_with_its_gradient(
+    size: int, n: int, seed: int, hidden: Optional[int], match: str
+) -> None:
     generator = torch.Generator().manual_seed(seed)
     logits = 2 * torch.randn(1, size, V, generator=generator, dtype=torch.float64)
     targets = torch.randint(0, V, (1, size), generator=generator)
@@ -53,9 +57,10 @@ def test_equals_the_count_by_hand_with_its_gradient(size: int, n: int, seed: int
         lengths(size),
         n=n,
         masked=None if hidden is None else torch.tensor([mask]),
+        match=match,
         reduction="sum",
     )
-    expected = by_hand(theirs.log_softmax(-1)[0], targets[0].tolist(), n, mask)
+    expected = by_hand(theirs.log_softmax(-1)[0], targets[0].tolist(), n, mask, match)
     torch.testing.assert_close(loss, expected + 0.0 * theirs.sum())
     assert loss.item() >= -1e-9
     loss.backward()
@@ -90,6 +95,13 @@ def test_a_certain_right_prediction_is_zero_and_a_wrong_one_is_the_number_of_win
     assert ngram_loss(wrong, targets, lengths(5), reduction="sum").item() == pytest.approx(4, abs=1e-5)
     # of 12 20 01 12 the reference has all but the second 12
     assert ngram_loss(shifted, targets, lengths(5), reduction="sum").item() == pytest.approx(1, abs=1e-5)
+
+
+def test_halves_that_changed_places_are_in_the_bag_and_not_in_their_place() -> None:
+    targets, said = torch.tensor([[0, 1, 2, 3]]), torch.tensor([[2, 3, 0, 1]])
+    logits = torch.nn.functional.one_hot(said, 4).float() * 50
+    for match, expected in (("bag", 1), ("place", 3)):
+        assert ngram_loss(logits, targets, lengths(4), match=match, reduction="sum").item() == pytest.approx(expected)
 
 
 def test_repeating_a_word_is_clipped_by_the_references_count() -> None:
@@ -160,16 +172,37 @@ def test_windows_are_n_slots_side_by_side() -> None:
     assert ngram_windows(mask, 7).shape == (1, 0)
 
 
-def test_gradcheck() -> None:
+@pytest.mark.parametrize("match", ["bag", "place"])
+def test_gradcheck(match: str) -> None:
     logits = torch.randn(2, 5, V, dtype=torch.float64, requires_grad=True)
     targets = torch.randint(0, V, (2, 5))
-    assert torch.autograd.gradcheck(lambda x: ngram_loss(x, targets, lengths(5, 4), reduction="none"), logits)
+
+    def loss(x: Tensor) -> Tensor:
+        return ngram_loss(x, targets, lengths(5, 4), match=match, reduction="none")
+
+    assert torch.autograd.gradcheck(loss, logits)
+
+
+@pytest.mark.parametrize("match", ["bag", "place"])
+def test_impossible_words_have_a_finite_gradient(match: str) -> None:
+    """In a canvas shorter than n, too."""
+    for size in (1, 3):
+        logits = torch.zeros(1, size, V)
+        logits[0, 0, 0] = float("-inf")
+        logits.requires_grad_()
+        loss = ngram_loss(logits, torch.zeros(1, size, dtype=torch.int64), lengths(size), match=match, reduction="sum")
+        loss.backward()
+        assert loss.item() == pytest.approx(0 if size == 1 else {"bag": 2 - 1 / 9, "place": 2 - 1 / 9}[match])
+        assert logits.grad is not None
+        assert bool(logits.grad.isfinite().all())
 
 
 def test_refuses_what_makes_no_sense() -> None:
     logits, targets = torch.zeros(1, 3, V), torch.tensor([[0, 1, 2]])
     with pytest.raises(ValueError, match="n must be"):
         ngram_loss(logits, targets, lengths(3), n=0)
+    with pytest.raises(ValueError, match="match must be one of bag, place, not 'words'"):
+        ngram_loss(logits, targets, lengths(3), match="words")
     with pytest.raises(ValueError, match="m = n"):
         ngram_loss(logits[:, :2], targets, lengths(2))
     with pytest.raises(ValueError, match="masked"):

@@ -27,7 +27,7 @@ def output_of(model: Any, sample: dict[str, Any]) -> tuple[Any, Any]:
     return output, targets
 
 
-def equation_8(output: Any, targets: Any, n: int, smoothing: float, predict: str) -> dict[str, Tensor]:
+def equation_8(output: Any, targets: Any, n: int, smoothing: float, predict: str, match: str) -> dict[str, Tensor]:
     """Each term of each sentence, [B], word by word."""
     lprobs = output.logits.log_softmax(-1)
     said = output.encoder_prediction
@@ -49,23 +49,26 @@ def equation_8(output: Any, targets: Any, n: int, smoothing: float, predict: str
         )
         own = [index for index, sentence in enumerate(said.sentences.tolist()) if sentence == row]
         terms["enc"].append(sum((-source[index, said.tokens[index]] for index in own), zero))
-        terms["gram"].append(by_hand(lprobs[row], tokens, n, masked) + zero)
+        terms["gram"].append(by_hand(lprobs[row], tokens, n, masked, match) + zero)
         length_lprobs = output.length_logits[row].float().log_softmax(-1)
         terms["len"].append(-length_lprobs[output.length_classes[row]])
         terms["units"].append(zero + sum(masked))
     return {name: torch.stack(values) for name, values in terms.items()}
 
 
-@pytest.mark.parametrize(("n", "predict"), [(2, "masks"), (3, "masks"), (2, "all")])
-def test_is_equation_8_with_its_gradient(n: int, predict: str) -> None:
+@pytest.mark.parametrize(
+    ("n", "predict", "match"),
+    [(2, "masks", "bag"), (3, "masks", "bag"), (2, "all", "bag"), (2, "masks", "place"), (3, "all", "place")],
+)
+def test_is_equation_8_with_its_gradient(n: int, predict: str, match: str) -> None:
     task = helpers.task()
     model = helpers.model(task, **JM_NAT, init="xavier").double().train()
     sample = helpers.batch(helpers.dataset(task, helpers.pairs(7, seed=2, shortest=2)))
     weights = {"encoder_loss_factor": 0.7, "ngram_loss_factor": 0.3, "length_loss_weight": 0.2, "label_smoothing": 0.1}
-    criterion = helpers.criterion("nat_ngram", task, ngram_size=n, predict=predict, **weights)
+    criterion = helpers.criterion("nat_ngram", task, ngram_size=n, ngram_match=match, predict=predict, **weights)
 
     def expected_costs() -> tuple[dict[str, Tensor], Tensor]:
-        terms = equation_8(*output_of(model, sample), n, 0.1, predict)
+        terms = equation_8(*output_of(model, sample), n, 0.1, predict, match)
         words = terms["nll"] + 0.7 * terms["enc"] + 0.3 * terms["gram"]
         return terms, words + terms["units"] * 0.2 * terms["len"]
 
