@@ -21,6 +21,7 @@ def _guarded_trainer(original: Function) -> Function:
         _check_groups(cfg)
         _check_metric(cfg, task)
         _check_model(*args[:2])
+        _check_averaging(cfg, *args[1:2])
         original(self, cfg, task, *args, **kwargs)
 
     return __init__
@@ -45,6 +46,21 @@ def _check_model(model: Any = None, criterion: Any = None) -> None:
     """
     if hasattr(criterion, "check_model"):
         criterion.check_model(model)
+
+
+def _check_averaging(cfg: Any, criterion: Any = None) -> None:
+    """fairseq hands this flag to its own criterions; others it trains as if it were not there.
+
+    Raises:
+        UserError: the gradient is to be a mean over sentences, and the criterion is one of ours.
+    """
+    from nat_plugin.criterions.common import AlignmentCriterion
+
+    if cfg.optimization.sentence_avg and isinstance(criterion, AlignmentCriterion):
+        raise UserError(
+            f"--sentence-avg does not go with --criterion {criterion.cfg._name}, whose gradient is a mean over target "
+            "tokens: leave the flag out, and mind that a learning rate for means over sentences is too small then."
+        )
 
 
 def _check_metric(cfg: Any, task: Any) -> None:

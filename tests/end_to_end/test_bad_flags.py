@@ -43,6 +43,7 @@ def test_decoding(made: Corpus, model: Model, flags: list[object], expected: str
         (["--encoder-mask-prob", 2], "--encoder-mask-prob is a share of the source tokens, 0 to 1, not 2"),
         (["--decoder-mask-span", 0], "--decoder-mask-span must be at least 1"),
         (["--decoder-attention-heads", 5], "--decoder-attention-heads 5 must divide --decoder-embed-dim"),
+        (["--sentence-avg"], "--sentence-avg does not go with --criterion"),
         (["--fp16"], "--fp16 needs a CUDA GPU"),
         (["--bf16"], "--bf16 needs a CUDA GPU"),
         (["--ddp-backend", "fully_sharded"], "--ddp-backend fully_sharded needs fairscale"),
