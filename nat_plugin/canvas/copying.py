@@ -20,7 +20,7 @@ def uniform_copy(states: Tensor, padding: Tensor, lengths: Tensor, width: int) -
     Args:
         states: [B, S', D], the encoder's output, or embeddings of the source.
         padding: [B, S'] bool, True at padding, on either side.
-        lengths: [B] int64, m of each sentence, at least 1.
+        lengths: [B] int64, m of each sentence.
         width: slots of the padded canvas.
 
     Returns:
@@ -28,7 +28,7 @@ def uniform_copy(states: Tensor, padding: Tensor, lengths: Tensor, width: int) -
     """
     words = word_counts(padding)
     slots = torch.arange(width, device=states.device)
-    nearest = (2 * slots + 1) * words.unsqueeze(1) // (2 * lengths.unsqueeze(1))
+    nearest = (2 * slots + 1) * words.unsqueeze(1) // (2 * lengths.clamp(min=1).unsqueeze(1))
     nearest = torch.minimum(nearest, (words - 1).clamp(min=0).unsqueeze(1))
     first = (~padding).to(torch.uint8).argmax(1)
     index = (first.unsqueeze(1) + nearest).unsqueeze(2).expand(-1, -1, states.size(2))

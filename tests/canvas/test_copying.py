@@ -65,6 +65,14 @@ def test_uniform_copy_takes_the_nearest_word(sizes: Sizes, left: bool, extra: in
             assert copies[row, j].tolist() == of_words[math.floor((j + 0.5) * words / slots)].tolist()
 
 
+def test_a_canvas_without_slots_beside_another() -> None:
+    """Of an empty reference in validation."""
+    states, padding = source([(4, 0), (2, 3)], left=False)
+    copies = uniform_copy(states, padding, torch.tensor([0, 3]), 3)
+    assert copies[1].tolist() == states[1][:2][[0, 1, 1]].tolist()
+    assert bool(copies.isfinite().all())
+
+
 @pytest.mark.parametrize("left", [False, True])
 def test_each_word_fills_as_many_slots_where_they_divide(left: bool) -> None:
     states, padding = source([(4, 12), (2, 6)], left)
