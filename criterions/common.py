@@ -10,7 +10,7 @@ from fairseq.dataclass import FairseqDataclass
 from fairseq.logging import metrics
 from torch import Tensor
 
-from nat_plugin.alignments import AxeAlignment
+from nat_plugin.alignments import AxeAlignment, raise_pending
 from nat_plugin.errors import UserError
 
 
@@ -91,12 +91,17 @@ class AlignmentCriterion(FairseqCriterion):
         Raises:
             UserError: this criterion's alignment is not monotonic.
         """
-        raise UserError(f"--criterion {self.cfg._name} has no monotonic alignment: choose an AXE or CTC criterion.")
+        raise NotImplementedError
 
     @classmethod
     def reduce_metrics(cls, logging_outputs: List[Dict[str, Any]]) -> None:
-        """Aggregate the logs of all micro-batches and workers. Losses are in bits, as everywhere in fairseq."""
+        """Aggregate the logs of all micro-batches and workers. Losses are in bits, as everywhere in fairseq.
+
+        Raises:
+            FloatingPointError: the logits of one of the batches hold NaN or infinity.
+        """
         total = sum_logs(logging_outputs)
+        raise_pending()  # the sums have waited for the device already
         log_cost(total, "loss")
         cls.reduce_terms(total)
         cls.reduce_statistics(total)
@@ -115,10 +120,12 @@ class AlignmentCriterion(FairseqCriterion):
 
 
 def log_cost(total: Dict[str, float], key: str) -> None:
-    """Log a summed cost per unit, in bits."""
+    """Log a summed cost per unit, in bits; for a batch without units infinity, of no weight in the mean with others.
+
+    Were nothing logged, fairseq would put a loss of -1 there.
+    """
     units = total["sample_size"]
-    if units:
-        metrics.log_scalar(key, total[key] / units / math.log(2), units, round=3)
+    metrics.log_scalar(key, total[key] / units / math.log(2) if units else math.inf, units, round=3)
 
 
 def sum_logs(logging_outputs: List[Dict[str, Any]]) -> Dict[str, float]:

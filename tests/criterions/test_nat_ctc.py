@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 from typing import Any
 
 import pytest
@@ -87,6 +88,24 @@ def test_sentences_that_cannot_fit_are_counted_and_warned_of_once(
     assert "length_loss" not in aggregated.get_smoothed_values()
     [record] = [entry for entry in caplog.records if "raise --upsample-scale" in entry.getMessage()]
     assert record.getMessage().startswith("2 of 3 sentences")
+
+
+def test_the_logged_loss_does_not_depend_on_which_sentences_make_a_batch() -> None:
+    """Where nothing of a batch fits, it has no loss, and no weight."""
+    from fairseq.logging import metrics
+
+    task = helpers.task()
+    model, criterion = helpers.model(task, **CTC).eval(), helpers.criterion("nat_ctc", task).eval()
+    pairs = [([1], [1, 2, 3, 4]), ([3], [2, 1]), ([1], [1, 2, 3, 2]), ([2], [1, 1, 1])]
+    losses = []
+    for batches in ([pairs], [[pair] for pair in pairs], [pairs[:1]]):
+        with metrics.aggregate() as aggregated:
+            for batch in batches:
+                log = criterion(model, helpers.batch(helpers.dataset(task, batch)))[2]
+                NatCtcCriterion.reduce_metrics([log])
+        losses.append(aggregated.get_smoothed_values()["loss"])
+    assert losses[1] == pytest.approx(losses[0], abs=1e-3)
+    assert 0 < losses[0] < losses[2] == math.inf
 
 
 @pytest.mark.parametrize(
