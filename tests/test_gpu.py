@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nat_plugin.alignments import axe_loss_and_alignment, label_smoothed_cross_entropy
+from nat_plugin.alignments import axe_loss, axe_loss_and_alignment, label_smoothed_cross_entropy, raise_pending
 from nat_plugin.analysis.total_correlation import sentence_costs
 from nat_plugin.canvas.masking import uniform_mask
 from nat_plugin.models.presets import JM_NAT
@@ -16,6 +16,16 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU"),
 ]
+
+
+def test_nan_in_the_last_batch_is_reported_where_one_waits_for_it() -> None:
+    logits = torch.randn(2, 3, 50, device="cuda")
+    logits[1, 2, 7] = float("nan")
+    targets, lengths = torch.zeros(2, 3, dtype=torch.int64, device="cuda"), torch.full((2,), 3, device="cuda")
+    axe_loss(logits, targets, lengths, lengths, blank_idx=3)
+    with pytest.raises(FloatingPointError, match="the logits of sentence 1 of an earlier batch"):
+        raise_pending()
+    raise_pending()
 
 
 def test_axe_and_cross_entropy() -> None:

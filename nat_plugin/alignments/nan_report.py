@@ -34,15 +34,16 @@ def watch(normalizers: Tensor) -> None:
     if normalizers.device.type != "cuda":
         broken = ~normalizers.isfinite()
         if bool(broken.any()):
-            _raise(broken)
+            _raise(broken, "the batch")
         return
     _raise_arrived(wait=False)
     if len(_pending) >= _MOST_PENDING or torch.cuda.is_current_stream_capturing():
         return
     flags = torch.empty(normalizers.shape, dtype=torch.bool, pin_memory=True)
-    flags.copy_(~normalizers.isfinite(), non_blocking=True)
-    arrived = torch.cuda.Event()
-    arrived.record()
+    with torch.cuda.device(normalizers.device):  # the event belongs behind the copy, on the copy's device
+        flags.copy_(~normalizers.isfinite(), non_blocking=True)
+        arrived = torch.cuda.Event()
+        arrived.record()
     _pending.append(_Pending(flags, arrived))
 
 
@@ -62,13 +63,13 @@ def _raise_arrived(wait: bool) -> None:
             arrived.synchronize()
         if bool(flags.any()):
             _pending.clear()
-            _raise(flags)
+            _raise(flags, "an earlier batch, or this one,")
 
 
-def _raise(flags: Tensor) -> None:
+def _raise(flags: Tensor, batch: str) -> None:
     sentences = flags.any(1).nonzero().flatten().tolist()
     slot = int(flags[sentences[0]].nonzero()[0])
     more = f" (and {len(sentences) - 1} more sentences)" if len(sentences) > 1 else ""
     raise FloatingPointError(
-        f"the logits of sentence {sentences[0]} of the batch hold NaN or infinity at slot {slot}{more}"
+        f"the logits of sentence {sentences[0]} of {batch} hold NaN or infinity at slot {slot}{more}"
     )

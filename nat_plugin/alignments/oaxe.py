@@ -16,8 +16,10 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from nat_plugin.alignments.checks import check_label_smoothing, check_one_slot_a_target, check_slot_mask
+from nat_plugin.alignments.nan_report import raise_pending
 from nat_plugin.alignments.reduction import reduce_costs, smooth_labels
 from nat_plugin.alignments.slot_log_probs import slot_log_probs
+from nat_plugin.padding import length_mask
 
 # scipy refuses a matrix without a finite assignment, where ours must say that the loss is infinite
 _LARGEST_COST = 1e9
@@ -121,8 +123,7 @@ def oaxe_loss_and_alignment(
     check_label_smoothing(label_smoothing)
     if min_probability is not None and not 0 < min_probability <= 1:
         raise ValueError(f"min_probability must be above 0 and at most 1, not {min_probability}")
-    place = torch.arange(targets.size(1), device=targets.device)
-    free = place < target_lengths.unsqueeze(1)
+    free = length_mask(target_lengths, targets.size(1))
     if observed is not None:
         check_slot_mask(observed, logits, "observed")
         free = free & ~observed
@@ -149,6 +150,7 @@ def oaxe_loss_and_alignment(
 def _assign(lprobs: Tensor, free: Tensor) -> Tensor:
     """The slot of each target [B, n]; ``lprobs`` [B, m, n] and ``free`` [B, n] say what may be moved."""
     on_host = torch.cat([lprobs.clamp(min=-_LARGEST_COST), free.unsqueeze(2).to(lprobs.dtype)], 2).cpu().numpy()
+    raise_pending()  # the copy has waited for the device; the solver would only say that numbers are invalid
     positions = np.tile(np.arange(free.size(1)), (free.size(0), 1))
     for sentence, block in enumerate(on_host):
         movable = np.flatnonzero(block[:, -1])

@@ -100,4 +100,7 @@ class _SlotLogProbs(torch.autograd.Function):
             lengths,
             logits.detach() if ctx.overwrite_logits else None,
         )
+        if ctx.overwrite_logits:
+            # kernels write by address: without this autograd would not see that whoever reads the logits again is wrong
+            torch.autograd.graph.increment_version(logits)
         return gradient, None, None, None, None, None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
-from nat_plugin.alignments import axe_loss, slot_log_probs
+from nat_plugin.alignments import axe_loss, nan_report, oaxe_loss, raise_pending, slot_log_probs
 from nat_plugin.alignments.backends import _automatic, choose_backend
 from tests.alignments.problems import BACKENDS, lengths
 
@@ -105,6 +108,29 @@ def test_the_gradient_may_take_the_place_of_the_logits(backend: str) -> None:
     torch.testing.assert_close(in_place, plain)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_logits_that_do_not_lie_in_one_piece_are_written_over_too(backend: str) -> None:
+    tokens = torch.randint(0, 50, (2, 4))
+    gradients = []
+    for overwrite in (False, True):
+        source = torch.randn(3, 2, 50, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        logits = (source * 1.0).transpose(0, 1)
+        slot_log_probs(logits, tokens, lengths(3, 2), backend=backend, overwrite_logits=overwrite)[0].sum().backward()
+        gradients.append(source.grad)
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_logits_that_were_written_over_cannot_be_read_again_unseen(backend: str) -> None:
+    logits = torch.randn(2, 3, 50).requires_grad_() * 1.0
+    window, _ = slot_log_probs(
+        logits, torch.randint(0, 50, (2, 4)), lengths(3, 2), backend=backend, overwrite_logits=True
+    )
+    window.sum().backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        window.sum().backward()
+
+
 @pytest.mark.parametrize("broken", [float("nan"), float("inf")])
 def test_nan_is_reported_with_its_sentence(broken: float) -> None:
     logits = torch.randn(3, 4, 9)
@@ -113,6 +139,24 @@ def test_nan_is_reported_with_its_sentence(broken: float) -> None:
         slot_log_probs(logits, torch.zeros(3, 2, dtype=torch.int64), lengths(4, 4, 4))
     targets = torch.zeros(3, 4, dtype=torch.int64)
     assert axe_loss(logits, targets, lengths(4, 2, 4), lengths(4, 4, 4), blank_idx=8).isfinite()
+
+
+def test_nan_that_a_gpu_has_still_to_tell_of_comes_before_what_it_causes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where flags arrive behind the kernels: OaXE's copy to the host has waited for them."""
+    logits = torch.randn(2, 3, 9)
+    logits[1, 2, 5] = float("nan")
+    arrived = SimpleNamespace(query=lambda: False, synchronize=lambda: None)
+
+    def later(normalizers: Tensor) -> None:
+        nan_report._pending.append(nan_report._Pending(~normalizers.isfinite(), arrived))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(nan_report, "_pending", deque())
+    monkeypatch.setattr(nan_report, "watch", later)
+    with pytest.raises(FloatingPointError, match="sentence 1 of an earlier batch, or this one, hold NaN"):
+        oaxe_loss(logits, torch.zeros(2, 3, dtype=torch.int64), lengths(3, 3))
+    later(logits[0, :, :3])
+    raise_pending()
+    assert not nan_report._pending
 
 
 def test_the_backend_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from nat_plugin.alignments.backends.torch_ctc import LOG2_E, ctc_occupancy
 from nat_plugin.alignments.causality import Causality
+from nat_plugin.padding import length_mask
 
 __all__ = ["axe_paths", "ctc_best_paths", "ctc_occupancy", "gather_logits", "read_slots", "write_gradient"]
 
@@ -43,7 +44,7 @@ def read_slots(logits: Tensor, tokens: Tensor, lengths: Tensor, mean: bool) -> t
         float64 for float64 logits.
     """
     width, columns = logits.size(1), tokens.size(2)
-    real, dtype = _real(lengths, width), accumulation_dtype(logits)
+    real, dtype = length_mask(lengths, width), accumulation_dtype(logits)
     rows, index = logits.reshape(-1, logits.size(2)), _in_rows(tokens, width)
     normalizers = torch.empty(rows.size(0), dtype=dtype, device=logits.device)
     chosen = torch.empty(rows.size(0), columns, dtype=dtype, device=logits.device)
@@ -65,7 +66,7 @@ def read_slots(logits: Tensor, tokens: Tensor, lengths: Tensor, mean: bool) -> t
 def gather_logits(logits: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
     """The logits of some tokens at every slot, [B, m, K], 0 beyond the lengths; arguments as in :func:`read_slots`."""
     chosen = logits.gather(2, tokens.expand(-1, logits.size(1), -1)).to(accumulation_dtype(logits))
-    return chosen.masked_fill_(~_real(lengths, logits.size(1)).unsqueeze(2), 0.0)
+    return chosen.masked_fill_(~length_mask(lengths, logits.size(1)).unsqueeze(2), 0.0)
 
 
 def write_gradient(
@@ -91,9 +92,14 @@ def write_gradient(
         [B, m, V] of the logits' dtype, 0 beyond the lengths and in slots whose weights are all 0.
     """
     width, vocabulary = logits.shape[1:]
-    out = torch.empty_like(logits, memory_format=torch.contiguous_format) if out is None else out
+    if out is None or not out.is_contiguous():
+        made = torch.empty_like(logits, memory_format=torch.contiguous_format)
+        written = write_gradient(
+            logits, normalizers, tokens, token_weights, softmax_weights, uniform_weights, lengths, made
+        )
+        return written if out is None else out.copy_(written)
     dtype = normalizers.dtype
-    real = _real(lengths, width)
+    real = length_mask(lengths, width)
     shift, scale = _shift_and_scale(normalizers, softmax_weights, real)
     uniform = None if uniform_weights is None else (uniform_weights / vocabulary).reshape(-1, 1)
     rows, out_rows = logits.reshape(-1, vocabulary), out.view(-1, vocabulary)
@@ -195,7 +201,7 @@ def ctc_best_paths(lprobs: Tensor, targets: Tensor, logit_lengths: Tensor, targe
     ends = torch.stack((2 * target_lengths, (2 * target_lengths - 1).clamp(min=0)), 1)
     reached, which = final.gather(1, ends).max(1, keepdim=True)
     at = ends.gather(1, which)
-    real = _real(logit_lengths, m)
+    real = length_mask(logit_lengths, m)
     # the way that was taken is found again where the path passes: three numbers a slot instead of 2n+1
     way = torch.arange(3, device=lprobs.device)
     way_penalty = penalty.permute(1, 2, 0).reshape(batch, -1)
@@ -208,10 +214,6 @@ def ctc_best_paths(lprobs: Tensor, targets: Tensor, logit_lengths: Tensor, targe
         path[:, slot - 1 : slot] = at
     found = column_of[path]
     return found.masked_fill(~(real & (reached > impossible)), n)
-
-
-def _real(lengths: Tensor, width: int) -> Tensor:
-    return torch.arange(width, device=lengths.device) < lengths.unsqueeze(1)
 
 
 def _pieces(rows: Tensor) -> list[slice]:
