@@ -13,6 +13,21 @@ from nat_plugin.errors import UserError
 
 # What --eval-bleu-args may say besides our own options: fairseq fills these in, and they mean nothing here.
 _HARMLESS_GENERATION_KEYS = frozenset({"beam"})
+# fairseq's own generation options that are merged into ours, or that change nothing in what is translated.
+_FAIRSEQS = frozenset(
+    {
+        *("_name", "beam", "nbest", "lenpen", "retain_iter_history", "sacrebleu", "print_step"),
+        *("iter_decode_with_beam", "iter_decode_max_iter", "iter_decode_force_max_iter"),
+        *("no_beamable_mm", "no_early_stop", "no_seed_provided"),
+    }
+)
+_OURS_INSTEAD = {
+    "lm_path": "--ngram-lm-path",
+    "no_repeat_ngram_size": "--deduplicate",
+    "max_len_a": "--length-multiplier",
+    "max_len_b": "--length-multiplier",
+    "iter_decode_with_external_reranker": "--reranker",
+}
 _OF_BEAM_SEARCH = frozenset(
     {
         *("ctc_beam_tokens", "ctc_candidates", "ctc_search", "ctc_workers"),
@@ -216,6 +231,8 @@ def from_fairseq(options: DecodingOptions, generation: Any) -> DecodingOptions:
     Raises:
         UserError: an option that non-autoregressive decoding does not have.
     """
+    from fairseq.dataclass.configs import GenerationConfig
+
     values: dict[str, Any] = {
         "nbest": generation.nbest,
         "lenpen": float(generation.lenpen),
@@ -225,14 +242,9 @@ def from_fairseq(options: DecodingOptions, generation: Any) -> DecodingOptions:
         values["length_candidates"] = generation.iter_decode_with_beam
     if generation.iter_decode_max_iter != 10 and options.iterations == 1:
         values["iterations"] = generation.iter_decode_max_iter + 1
-    for flag, given in {
-        "--sampling": generation.sampling,
-        "--constraints": generation.constraints,
-        "--print-alignment": generation.print_alignment,
-        "--score-reference": generation.score_reference,
-        "--iter-decode-with-external-reranker": generation.iter_decode_with_external_reranker,
-        "--lm-path": generation.lm_path,  # ours is --ngram-lm-path
-    }.items():
-        if given:
-            raise UserError(f"{flag} is not supported by non-autoregressive decoding: drop it.")
+    for entry in dataclasses.fields(GenerationConfig):
+        if entry.name in _FAIRSEQS or getattr(generation, entry.name, entry.default) == entry.default:
+            continue
+        instead = f", or use {_OURS_INSTEAD[entry.name]}" if entry.name in _OURS_INSTEAD else ""
+        raise UserError(f"{_flag(entry.name)} is not supported by non-autoregressive decoding: drop it{instead}.")
     return dataclasses.replace(options, **values).validate()

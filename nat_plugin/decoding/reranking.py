@@ -7,8 +7,6 @@ once, in chunks that bound memory.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,6 +14,7 @@ from torch import Tensor
 
 from nat_plugin.alignments import slot_log_probs
 from nat_plugin.decoding.candidates import equal_sentences
+from nat_plugin.decoding.other_models import check_languages, check_symbols, first_words, read_other_model
 from nat_plugin.errors import UserError
 from nat_plugin.fast_inference import set_up_for_translation_
 from nat_plugin.model_kinds import is_autoregressive
@@ -39,34 +38,54 @@ class TeacherReranker:
         self._pad, self._eos, self._unk = dictionary.pad(), dictionary.eos(), dictionary.unk()
 
     @classmethod
-    def load(cls, path: str, source_dictionary: Any, target_dictionary: Any) -> TeacherReranker:
+    def load(cls, path: str, task: Any) -> TeacherReranker:
         """Read a checkpoint of fairseq's ``translation`` task.
 
-        Its dictionaries may be the first part of ours (our special symbols stand behind all else): they are cut to its
-        embeddings' rows.
+        Args:
+            path: the checkpoint.
+            task: whose languages and dictionaries are translated with. The teacher's dictionaries may be the first part
+                of these (our special symbols stand behind all else): they are cut to its embeddings' rows.
 
         Raises:
-            UserError: the file is missing or broken, holds no autoregressive model, or was trained with dictionaries
-                that ours do not begin with.
+            UserError: the file is missing or broken, holds no autoregressive model, translates other languages, or was
+                trained with dictionaries that ours do not begin with.
         """
         from fairseq import checkpoint_utils
         from fairseq.tasks.translation import TranslationTask
 
-        state = checkpoint_utils.load_checkpoint_to_cpu(path)
-        if state.get("cfg") is None:
-            raise UserError(f"--reranker {path} holds no configuration: use a checkpoint written by fairseq-train.")
+        where, kind = f"--reranker {path}", "a teacher"
+        state = read_other_model(path, "--reranker")
+        saved = state["cfg"]["task"]
+        check_languages(saved, task, where, kind)
         dictionaries = [
-            _cut(dictionary, _rows(state["model"], side, path), f"--reranker {path}")
-            for side, dictionary in (("encoder", source_dictionary), ("decoder", target_dictionary))
+            first_words(dictionary, _rows(state["model"], side, path), where, kind)
+            for side, dictionary in (("encoder", task.source_dictionary), ("decoder", task.target_dictionary))
         ]
-        task_config = state["cfg"]["task"]
-        check_symbols(task_config, dictionaries, f"--reranker {path}", "a teacher")
-        task = TranslationTask(task_config, *dictionaries)
-        models, _ = checkpoint_utils.load_model_ensemble([path], task=task)
+        check_symbols(saved, dictionaries, where, kind)
+        models, _ = checkpoint_utils.load_model_ensemble([path], task=TranslationTask(saved, *dictionaries))
         model = models[0]
         if not is_autoregressive(model):
             raise UserError(f"--reranker {path} is not autoregressive: give the checkpoint of a method=teacher run.")
         return cls(model.eval(), dictionaries[1])
+
+    def check_room(self, source: int, target: int) -> None:
+        """Compare the places that the teacher has learned with what may come; sinusoidal ones never end.
+
+        Args:
+            source, target: the most tokens of a sentence and of its translation, with their end markers.
+
+        Raises:
+            UserError: the teacher has fewer.
+        """
+        from fairseq.modules import LearnedPositionalEmbedding
+
+        for side, wanted in ((self._model.encoder, source), (self._model.decoder, target)):
+            positions = side.embed_positions
+            if isinstance(positions, LearnedPositionalEmbedding) and positions.max_positions < wanted:
+                raise UserError(
+                    f"the --reranker has learned {positions.max_positions} positions and the model takes {wanted}: use "
+                    "a teacher trained with the model's --max-source-positions and --max-target-positions."
+                )
 
     @torch.no_grad()
     def score(
@@ -156,43 +175,3 @@ def _rows(weights: dict[str, Tensor], side: str, path: str) -> int:
     if matrix is None:
         raise UserError(f"--reranker {path} is no encoder-decoder transformer: give the checkpoint of a teacher.")
     return matrix.size(0)
-
-
-def _cut(dictionary: Any, rows: int, where: str) -> Any:
-    """The first ``rows`` symbols of a dictionary, as one of its own."""
-    if rows > len(dictionary):
-        raise UserError(
-            f"{where} has {rows} words and this data {len(dictionary)}: use a teacher trained with these dictionaries."
-        )
-    cut = type(dictionary)()
-    for index in range(cut.nspecial, rows):
-        cut.add_symbol(dictionary[index], dictionary.count[index])
-    return cut
-
-
-def check_symbols(task_config: Any, dictionaries: Sequence[Any], where: str, kind: str) -> None:
-    """Compare the words of a checkpoint's own dictionaries with ours, where its data are still there.
-
-    Args:
-        task_config: of the checkpoint.
-        dictionaries: the source's and the target's, cut to what the checkpoint has.
-        where: what to call the checkpoint in the message.
-        kind: what it is.
-
-    Raises:
-        UserError: another word has the same number.
-    """
-    from fairseq.data import Dictionary
-
-    folder = str(task_config.data).split(os.pathsep)[0]
-    for language, ours in zip((task_config.source_lang, task_config.target_lang), dictionaries, strict=True):
-        file = os.path.join(folder, f"dict.{language}.txt")
-        if not os.path.isfile(file):
-            continue
-        theirs = Dictionary.load(file)
-        for index in range(min(len(theirs), len(ours))):
-            if theirs[index] != ours[index]:
-                raise UserError(
-                    f"{where} was trained with another dictionary ({file} has {theirs[index]!r} where this "
-                    f"data has {ours[index]!r}): use {kind} of this data."
-                )

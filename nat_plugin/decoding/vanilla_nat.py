@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nat_plugin.decoding.reranking import check_symbols
+from nat_plugin.decoding.other_models import check_languages, check_symbols, read_other_model
 from nat_plugin.errors import UserError
 
 
@@ -20,15 +20,16 @@ def load_vanilla_nat(path: str, task: Any, flag: str = "--vanilla-nat") -> Any:
         The model, in evaluation mode and without gradients.
 
     Raises:
-        UserError: there is no such checkpoint, it is of another kind of model, or it has other dictionaries.
+        UserError: there is no such checkpoint, or it is of another kind of model, other languages or dictionaries.
     """
-    from fairseq import checkpoint_utils, models
+    from fairseq import models
 
-    where = f"{flag} {path}"
-    state = checkpoint_utils.load_checkpoint_to_cpu(path)
-    cfg = state.get("cfg")
-    if cfg is None or cfg.task._name != "nat_translation":
+    where, kind = f"{flag} {path}", "a vanilla NAT"
+    state = read_other_model(path, flag)
+    cfg = state["cfg"]
+    if cfg.task._name != "nat_translation":
         raise UserError(f"{where} is no model of --task nat_translation: name a checkpoint of --arch nat.")
+    check_languages(cfg.task, task, where, kind)
     sides = {"encoder": task.source_dictionary, "decoder": task.target_dictionary}
     for side, dictionary in sides.items():
         rows = state["model"][f"{side}.embed_tokens.weight"].size(0)
@@ -37,7 +38,7 @@ def load_vanilla_nat(path: str, task: Any, flag: str = "--vanilla-nat") -> Any:
                 f"{where} has {rows} words on the {side}'s side and this data {len(dictionary)}: use a vanilla NAT "
                 "that was trained with these dictionaries."
             )
-    check_symbols(cfg.task, list(sides.values()), where, "a vanilla NAT")
+    check_symbols(cfg.task, list(sides.values()), where, kind)
     model = models.build_model(cfg.model, task, from_checkpoint=True)
     if model.upsamples:
         raise UserError(f"{where} has --upsample-scale: a vanilla NAT has one slot a token, such as --arch nat.")

@@ -12,6 +12,7 @@ import torch
 from fairseq.data import Dictionary, LanguagePairDataset, encoders
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationTask
+from fairseq.utils import resolve_max_positions
 
 from nat_plugin.decoding.generator import NatGenerator
 from nat_plugin.decoding.input_sampling import InputSampler, has_input_predictor
@@ -123,15 +124,21 @@ class NatTranslationTask(TranslationTask):
     def filter_indices_by_size(
         self, indices: Any, dataset: Any, max_positions: Any = None, ignore_invalid_inputs: bool = False
     ) -> Any:
+        """As fairseq's, but what is too long is refused with its number, or counted where it is left out.
+
+        Raises:
+            UserError: sentences are too long and may not be left out, or they are a whole split.
+        """
         kept, too_long = dataset.filter_indices_by_size(indices, max_positions)
         if not too_long:
             return kept
         example = self._describe_too_long(dataset, too_long[0], max_positions)
-        if not ignore_invalid_inputs or not len(kept):
+        is_split = any(dataset is split for split in self.datasets.values())  # and not lines that were typed in
+        if not ignore_invalid_inputs or (is_split and not len(kept)):
             raise UserError(
                 f"{len(too_long)} of {len(indices)} sentences are too long ({example}): shorten them, raise "
-                "--max-source-positions and --max-target-positions (and train with that), or leave them out "
-                "with --skip-invalid-size-inputs-valid-test."
+                "--max-tokens where that is the limit, or --max-source-positions and --max-target-positions (and train "
+                "with that), or leave some out with --skip-invalid-size-inputs-valid-test."
             )
         logger.warning("%d of %d sentences are too long and are left out: %s", len(too_long), len(indices), example)
         return kept
@@ -145,24 +152,21 @@ class NatTranslationTask(TranslationTask):
             f"and {target_limit} fit"
         )
 
-    def get_batch_iterator(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+    def get_batch_iterator(
+        self, dataset: Any, max_tokens: Any = None, max_sentences: Any = None, max_positions: Any = None, **kwargs: Any
+    ) -> Any:
         """As fairseq's, but no sentence is dropped and every worker gets the same number of batches.
 
         fairseq's batcher drops the last batch when it is no multiple of ``required_batch_size_multiple``, and zeroes
         the sample size of a worker that runs out of batches: both are avoided here. Each epoch makes its batches anew:
-        fairseq otherwise keeps those of the epoch that the process started in, and a resumed training sees others.
+        fairseq otherwise keeps those of the epoch that the process started in, and a resumed training sees others. A
+        sentence of more than ``max_tokens`` is too long, as it is for fairseq in training alone.
         """
-        kwargs["required_batch_size_multiple"] = 1
-        kwargs["disable_iterator_cache"] = True
-        try:
-            with even_batches(dataset, kwargs.get("num_shards", 1)):
-                return super().get_batch_iterator(dataset, *args, **kwargs)
-        except AssertionError as error:
-            if "max_tokens" not in str(error):
-                raise
-            raise UserError(
-                f"a sentence alone has more tokens than one batch may ({error}): raise --max-tokens."
-            ) from error
+        kwargs |= {"required_batch_size_multiple": 1, "disable_iterator_cache": True}
+        if max_tokens is not None:
+            max_positions = resolve_max_positions(max_positions, max_tokens)
+        with even_batches(dataset, kwargs.get("num_shards", 1)):
+            return super().get_batch_iterator(dataset, max_tokens, max_sentences, max_positions, **kwargs)
 
     def build_model(self, cfg: Any, from_checkpoint: bool = False) -> Any:
         model = super().build_model(cfg, from_checkpoint)
@@ -217,7 +221,11 @@ class NatTranslationTask(TranslationTask):
                 has_input_predictor=has_input_predictor(model),
             )
         # before --remove-bpe and the like let the dictionary grow
-        reranker = TeacherReranker.load(options.reranker, self.src_dict, self.tgt_dict) if options.reranker else None
+        reranker = None
+        if options.reranker:
+            reranker = TeacherReranker.load(options.reranker, self)
+            for model in models:
+                reranker.check_room(*model.max_positions())
         sampler = None
         if options.input_sampling:
             sampler = InputSampler.load(options.vanilla_nat, self, seed=options.input_sampling_seed)

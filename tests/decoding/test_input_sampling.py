@@ -215,7 +215,7 @@ def test_draws_as_often_as_the_predictor_says() -> None:
         ({"vanilla_nat": "v.pt", "iterations": 4}, "--iterations 4 would mask what it reveals"),
         ({"vanilla_nat": "v.pt", "input_sampling": False}, "--vanilla-nat belongs to --input-sampling"),
         ({"input_sampling": False}, "--input-sampling-seed belongs to --input-sampling"),
-        ({"vanilla_nat": "no/such.pt"}, "there is no checkpoint at no/such.pt"),
+        ({"vanilla_nat": "no/such.pt"}, "there is no checkpoint at --vanilla-nat no/such.pt"),
     ],
 )
 def test_refuses_options_that_do_not_fit(options: dict[str, Any], message: str) -> None:
@@ -244,6 +244,10 @@ def test_refuses_checkpoints_that_are_no_vanilla_nat_of_this_data(tmp_path: Path
     larger = helpers.task()
     larger.target_dictionary.add_symbol("one-more")
     assert "words on the" in refusal(larger, helpers.model(larger, masking="full"))
+    backwards = helpers.task(source_lang="b", target_lang="a")
+    assert "translates b to a, not a to b: use a vanilla NAT of these languages" in refusal(
+        backwards, helpers.model(backwards, masking="full")
+    )
     plain = plain_dictionary()
     teacher = save(tmp_path / "teacher.pt", teacher_model(plain), teacher_task(plain))
     with pytest.raises(UserError, match="no model of --task nat_translation"):

@@ -134,8 +134,22 @@ def test_fairseq_flags_keep_their_meaning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flag", "config"), [("--sampling", {"sampling": True}), ("--score-reference", {"score_reference": True})]
+    ("config", "message"),
+    [
+        ({"sampling": True}, "--sampling is not supported by non-autoregressive decoding: drop it."),
+        ({"score_reference": True}, "--score-reference"),
+        ({"replace_unk": "align.txt"}, "--replace-unk"),
+        ({"retain_dropout": True}, "--retain-dropout"),
+        ({"unnormalized": True}, "--unnormalized"),
+        ({"no_repeat_ngram_size": 2}, "--no-repeat-ngram-size .*: drop it, or use --deduplicate"),
+        ({"max_len_b": 20}, "--max-len-b .*: drop it, or use --length-multiplier"),
+    ],
 )
-def test_refuses_what_does_not_apply(flag: str, config: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=flag):
+def test_refuses_what_does_not_apply(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         from_fairseq(DecodingOptions(), GenerationConfig(**config))
+
+
+def test_takes_what_changes_no_translation() -> None:
+    harmless = GenerationConfig(beam=1, print_step=True, no_early_stop=True, iter_decode_force_max_iter=True)
+    assert from_fairseq(DecodingOptions(), harmless) == DecodingOptions()

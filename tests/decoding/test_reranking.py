@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,7 +36,13 @@ def plain_dictionary() -> Dictionary:
     return made
 
 
-def teacher_task(dictionary: Dictionary) -> TranslationTask:
+def task_of(dictionary: Dictionary) -> Any:
+    """All that :meth:`TeacherReranker.load` reads of a task from a to b."""
+    cfg = SimpleNamespace(source_lang="a", target_lang="b")
+    return SimpleNamespace(cfg=cfg, source_dictionary=dictionary, target_dictionary=dictionary)
+
+
+def teacher_task(dictionary: Dictionary, **options: Any) -> TranslationTask:
     config = OmegaConf.merge(
         OmegaConf.structured(TranslationConfig),
         {
@@ -46,6 +53,7 @@ def teacher_task(dictionary: Dictionary) -> TranslationTask:
             "train_subset": "train",
             "dataset_impl": None,
             "required_seq_len_multiple": 1,
+            **options,
         },
     )
     return TranslationTask(config, dictionary, dictionary)
@@ -137,7 +145,7 @@ def test_loads_a_teacher_whose_dictionary_is_the_beginning_of_ours(tmp_path: Pat
     dictionary, ours = plain_dictionary(), helpers.dictionary()
     model = teacher_model(dictionary)
     path = save(tmp_path / "teacher.pt", model, teacher_task(dictionary))
-    loaded = TeacherReranker.load(path, ours, ours)
+    loaded = TeacherReranker.load(path, task_of(ours))
     source = torch.tensor([[5, 6, dictionary.eos()]])
     tokens, lengths = candidates(3, dictionary)
     found = loaded.score(source, torch.tensor([3]), tokens, lengths)
@@ -148,22 +156,43 @@ def test_loads_a_teacher_whose_dictionary_is_the_beginning_of_ours(tmp_path: Pat
 def test_refuses_other_dictionaries_and_models(tmp_path: Path) -> None:
     dictionary, ours = plain_dictionary(), helpers.dictionary()
     model = teacher_model(dictionary)
-    with pytest.raises(UserError, match=r"missing\.pt"):
-        TeacherReranker.load(str(tmp_path / "missing.pt"), ours, ours)
+    with pytest.raises(UserError, match=r"there is no checkpoint at --reranker .*missing\.pt"):
+        TeacherReranker.load(str(tmp_path / "missing.pt"), task_of(ours))
     smaller = Dictionary()
     smaller.add_symbol("w0")
     path = save(tmp_path / "teacher.pt", model, teacher_task(dictionary))
     with pytest.raises(UserError, match="has 16 words and this data 5: use a teacher trained with these"):
-        TeacherReranker.load(path, smaller, smaller)
+        TeacherReranker.load(path, task_of(smaller))
     (tmp_path / "dict.a.txt").write_text("other 1\n")
     path = save(tmp_path / "teacher.pt", model, teacher_task(dictionary), data=str(tmp_path))
     with pytest.raises(UserError, match=r"another dictionary .* has 'other' where this data has 'w0'"):
-        TeacherReranker.load(path, ours, ours)
+        TeacherReranker.load(path, task_of(ours))
     task = helpers.task()
     nat = helpers.model(task)
     path = save(tmp_path / "nat.pt", nat, teacher_task(dictionary))
     with pytest.raises(UserError):
-        TeacherReranker.load(path, ours, ours)
+        TeacherReranker.load(path, task_of(ours))
+
+
+def test_refuses_a_teacher_of_the_other_direction(tmp_path: Path) -> None:
+    """Whose joint dictionary is the same."""
+    dictionary = plain_dictionary()
+    backwards = teacher_task(dictionary, source_lang="b", target_lang="a")
+    path = save(tmp_path / "teacher.pt", teacher_model(dictionary), backwards)
+    with pytest.raises(UserError, match="translates b to a, not a to b: use a teacher of these languages"):
+        TeacherReranker.load(path, task_of(dictionary))
+
+
+def test_learned_positions_must_be_as_many_as_the_model_takes(tmp_path: Path) -> None:
+    dictionary = plain_dictionary()
+    TeacherReranker(teacher_model(dictionary), dictionary).check_room(5000, 5000)
+    config = TransformerConfig.from_namespace(
+        Namespace(**TINY, max_source_positions=64, max_target_positions=40, decoder_learned_pos=True)
+    )
+    learned = TeacherReranker(TransformerModelBase.build_model(config, teacher_task(dictionary)), dictionary)
+    learned.check_room(5000, 40)
+    with pytest.raises(UserError, match="the --reranker has learned 40 positions and the model takes 41"):
+        learned.check_room(30, 41)
 
 
 def test_the_teacher_decides_which_candidate_is_the_translation(tmp_path: Path) -> None:

@@ -90,6 +90,10 @@ def test_a_line_of_2000_tokens_is_refused_in_translation(made: Corpus, model: Mo
     assert "1 of 2 sentences are too long and are left out" in output
     message = interactive(made.data, model.checkpoint, b"s1\ns2\n" + b"s1 " * 2000).refusal()
     assert "number 3 has 2001 source" in message
+    lines = b"s1\n" + b"s1 " * 2000 + b"\ns2\n"
+    output = interactive(made.data, model.checkpoint, lines, "--skip-invalid-size-inputs-valid-test").checked().output
+    assert list(hypotheses(output)) == [0, 2]
+    assert "1 of 1 sentences are too long and are left out: number 2 has 2001 source" in output
 
 
 def test_a_sentence_beyond_max_tokens_is_refused(made: Corpus, model: Model) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from fairseq.data import Dictionary
 
 from nat_plugin.errors import UserError
@@ -75,9 +76,25 @@ def test_over_long_sentences_are_refused_or_counted(caplog: pytest.LogCaptureFix
     indices = np.arange(len(data))
     with pytest.raises(UserError, match="1 of 4 sentences are too long"):
         task.filter_indices_by_size(indices, data, (64, 64))
+    with pytest.raises(
+        UserError, match=r"number 4 has 71 source and 3 target tokens .*, at most 50 and 50 fit.*raise --max-tokens"
+    ):
+        task.get_batch_iterator(data, max_tokens=50, max_positions=(128, 128))
     kept = task.filter_indices_by_size(indices, data, (64, 64), ignore_invalid_inputs=True)
     assert list(kept) == [0, 1, 2]
     assert "1 of 4 sentences" in caplog.text
+
+
+def test_lines_that_are_too_long_may_be_all_that_there_is_of_a_buffer(caplog: pytest.LogCaptureFixture) -> None:
+    """As where fairseq-interactive reads one line after the other; of a split something must be left."""
+    task = helpers.task()
+    buffer = task.build_dataset_for_inference([torch.full((71,), 5)], [71])
+    batches = task.get_batch_iterator(buffer, max_tokens=50, max_positions=(64, 64), ignore_invalid_inputs=True)
+    assert list(batches.next_epoch_itr(shuffle=False)) == []
+    assert "1 of 1 sentences are too long and are left out: number 1 has 71 source tokens" in caplog.text
+    task.datasets["valid"] = buffer
+    with pytest.raises(UserError, match="1 of 1 sentences are too long"):
+        task.filter_indices_by_size(np.arange(1), buffer, (64, 64), ignore_invalid_inputs=True)
 
 
 def test_refuses_empty_input_and_wrong_options() -> None:

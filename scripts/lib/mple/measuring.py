@@ -191,8 +191,7 @@ class MpleSystem:
 
     def _steps(self, iterations: int) -> list[Row]:
         assert self._inputs.teacher is not None
-        task = self.reader.task
-        teacher = TeacherReranker.load(str(self._inputs.teacher), task.source_dictionary, task.target_dictionary)
+        teacher = TeacherReranker.load(str(self._inputs.teacher), self.reader.task)
         with self._progress(f"{iterations} passes") as progress:
             return refinement_steps(self.reader, teacher, iterations, progress)
 
