@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,12 +10,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-import nat_plugin
 from nat_plugin.analysis.total_correlation import sentence_costs
 from nat_plugin.decoding.latent import has_latent
 from nat_plugin.errors import UserError
 from nat_plugin.model_kinds import is_autoregressive
 from nat_plugin.symbols import word_ids
+from scripts.lib.trained import batches, load_split, load_trained
 
 
 class SplitCosts(NamedTuple):
@@ -63,26 +62,12 @@ class LikelihoodReader:
         device: torch.device,
         sentences: int | None = None,
     ) -> None:
-        nat_plugin.register()
-        from fairseq import checkpoint_utils
-
-        for name in ("fairseq", "hydra", "nat_plugin"):  # what they load, and how, would tear the progress bar
-            logging.getLogger(name).setLevel(logging.WARNING)
-        [self.model], self.saved, self.task = checkpoint_utils.load_model_ensemble_and_task(
-            [str(checkpoint)], arg_overrides={"data": str(data)}
-        )
+        self.model, self.saved, self.task = load_trained(checkpoint, data, device)
         self.autoregressive = is_autoregressive(self.model)
         _check_model(self.model, checkpoint, self.autoregressive)
-        self.model.to(device).eval()
-        self._checkpoint, self._split, self._device = checkpoint, split, device
+        self._split, self._device = split, device
         self._max_tokens, self._sentences = max_tokens, sentences
-        try:
-            self.task.load_dataset(split)
-        except FileNotFoundError as error:  # fairseq's own task has no sentence for it
-            raise UserError(f"there is no binarised split '{split}' in {data}: choose another --split.") from error
-        self.dataset = self.task.dataset(split)
-        if self.dataset.tgt is None:
-            raise UserError(f"split '{split}' of {data} has no target side to give a probability: binarise it.")
+        self.dataset = load_split(self.task, split, target_for="to give a probability")
         dictionary = self.task.target_dictionary
         said = {*word_ids(dictionary), dictionary.unk()}
         self._never = torch.tensor([index for index in range(len(dictionary)) if index not in said], device=device)
@@ -112,17 +97,13 @@ class LikelihoodReader:
         return len(self.dataset) if self._sentences is None else min(self._sentences, len(self.dataset))
 
     def _batches(self) -> Iterator[dict[str, Any]]:
-        indices = self.dataset.ordered_indices()
-        indices = indices[indices < self.count]
-        kept, too_long = self.dataset.filter_indices_by_size(indices, self.model.max_positions())
         empty = [place for place in range(self.count) if self.dataset.tgt_sizes[place] < 2]
-        if len(too_long) or empty:
-            what = "has no target" if empty else f"is longer than {self._checkpoint} takes"
+        if empty:
             raise UserError(
-                f"sentence {min([*empty, *too_long]) + 1} of split '{self._split}' {what}: leave it out of the data."
+                f"sentence {empty[0] + 1} of split '{self._split}' has no target: leave it out of the data."
             )
-        for batch in self.dataset.batch_by_size(kept, self._max_tokens, None, required_batch_size_multiple=1):
-            yield self.dataset.collater([self.dataset[index] for index in batch])
+        indices = self.dataset.ordered_indices()
+        return batches(self.dataset, self._split, self.model, self._max_tokens, indices[indices < self.count])
 
     @torch.inference_mode()
     def _costs(self, sample: dict[str, Any]) -> tuple[Tensor, Tensor]:

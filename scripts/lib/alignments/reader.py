@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +9,12 @@ from typing import Any
 
 import torch
 
-import nat_plugin
 from nat_plugin.alignments import AxeAlignment, slot_log_probs
 from nat_plugin.analysis.alignment_statistics import ExplainedSentence
 from nat_plugin.analysis.monotonic_alignment import MonotonicAlignment, of_axe, of_ctc
 from nat_plugin.errors import UserError
 from nat_plugin.model_kinds import is_autoregressive
+from scripts.lib.trained import batches, build_criterion, load_split, load_trained
 
 TOP = 4
 """Tokens shown of each prediction, as in the paper's figures."""
@@ -66,49 +65,28 @@ class AlignmentReader:
         criterion: str | None = None,
         skip_target_penalty: float | None = None,
     ) -> None:
-        nat_plugin.register()
-        from fairseq import checkpoint_utils
-
-        for name in ("fairseq", "hydra", "nat_plugin"):  # what they load, and how, would tear the progress bar
-            logging.getLogger(name).setLevel(logging.WARNING)
-        [self._model], saved, self._task = checkpoint_utils.load_model_ensemble_and_task(
-            [str(checkpoint)], arg_overrides={"data": str(data)}
-        )
+        self._model, saved, self._task = load_trained(checkpoint, data, device)
         self.criterion = self._build_criterion(saved.criterion, criterion, skip_target_penalty)
-        self.criterion.eval()
-        self._model.to(device).eval()
         self._device, self._max_tokens, self._split = device, max_tokens, split
         self.unaligned = 0
         """Sentences read that have no alignment: their target does not fit its predictions (CTC)."""
-        self._task.load_dataset(split)
-        self.dataset = self._task.dataset(split)
-        if self.dataset.tgt is None:
-            raise UserError(f"split '{split}' of {data} has no target side to align with: binarise it.")
+        self.dataset = load_split(self._task, split, target_for="to align with")
 
     def _build_criterion(self, saved: Any, name: str | None, skip_target_penalty: float | None) -> Any:
         from fairseq.criterions import CRITERION_DATACLASS_REGISTRY, CRITERION_REGISTRY
-        from fairseq.dataclass.utils import merge_with_parent
-        from omegaconf import OmegaConf
 
         name = name or self._own_criterion(saved._name)
         if name not in CRITERION_REGISTRY or not hasattr(CRITERION_REGISTRY[name], "align"):
             raise UserError(f"--criterion {name} aligns nothing: choose axe, causal_axe, ctc_ar, nat_axe or nat_ctc.")
-        dataclass = CRITERION_DATACLASS_REGISTRY[name]
-        fields = dataclass.__dataclass_fields__
-        values = dict(saved) if saved._name == name else {}
-        values = {key: value for key, value in values.items() if key in fields} | {
-            "_name": name,
-            "label_smoothing": 0.0,
-        }
+        fields = CRITERION_DATACLASS_REGISTRY[name].__dataclass_fields__
+        changes: dict[str, Any] = {}
         if skip_target_penalty is not None:
             if "skip_target_penalty" not in fields:
                 raise UserError(f"--skip-target-penalty is AXE's, and --criterion {name} has none: drop it.")
-            values["skip_target_penalty"] = skip_target_penalty
+            changes["skip_target_penalty"] = skip_target_penalty
         if "expect_degeneration" in fields:
-            values["expect_degeneration"] = True  # nothing is trained here
-        criterion = CRITERION_REGISTRY[name].build_criterion(
-            merge_with_parent(dataclass(), OmegaConf.create(values)), self._task
-        )
+            changes["expect_degeneration"] = True  # nothing is trained here
+        criterion = build_criterion(saved, self._task, name, changes)
         criterion.check_model(self._model)
         return criterion
 
@@ -140,16 +118,8 @@ class AlignmentReader:
                 f"there is no sentence {missing[0]} in split '{self._split}', which has {len(self.dataset)}: choose "
                 "other --sentences."
             )
-        kept, too_long = self.dataset.filter_indices_by_size(
-            self.dataset.ordered_indices(), self._model.max_positions()
-        )
-        if len(too_long):
-            raise UserError(
-                f"{len(too_long)} sentences of split '{self._split}', number {min(too_long) + 1} among them, are "
-                "longer than the model takes, themselves or their translation: leave them out of the data."
-            )
-        for batch in self.dataset.batch_by_size(kept, self._max_tokens, None, required_batch_size_multiple=1):
-            yield self._read_batch(self.dataset.collater([self.dataset[index] for index in batch]), examples)
+        for sample in batches(self.dataset, self._split, self._model, self._max_tokens):
+            yield self._read_batch(sample, examples)
 
     @torch.no_grad()
     def _read_batch(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-import nat_plugin
 from nat_plugin.decoding.latent import has_latent
 from nat_plugin.errors import UserError
 from scripts.lib.other_targets import with_targets
+from scripts.lib.trained import batches, load_split, load_trained
 
 
 class SentencePosterior(NamedTuple):
@@ -43,26 +42,14 @@ class PosteriorReader:
     """
 
     def __init__(self, checkpoint: Path, data: Path, split: str, max_tokens: int, device: torch.device) -> None:
-        nat_plugin.register()
-        from fairseq import checkpoint_utils
-
-        for name in ("fairseq", "hydra", "nat_plugin"):  # what they load, and how, would tear the progress bar
-            logging.getLogger(name).setLevel(logging.WARNING)
-        models, _, self._task = checkpoint_utils.load_model_ensemble_and_task(
-            [str(checkpoint)], arg_overrides={"data": str(data)}
-        )
-        [self._model] = models
+        self._model, _, self._task = load_trained(checkpoint, data, device)
         if not has_latent(self._model):
             raise UserError(
                 f"{checkpoint} has no latent variable that could be analysed: name a run that was trained with "
                 "--latent-dim, such as one of --arch vae_nat."
             )
-        self._model.to(device).eval()
         self._device, self._max_tokens, self._split = device, max_tokens, split
-        self._task.load_dataset(split)
-        self.dataset = self._task.dataset(split)
-        if self.dataset.tgt is None:
-            raise UserError(f"split '{split}' of {data} has no target side, which the posterior reads: binarise it.")
+        self.dataset = load_split(self._task, split, target_for="for the posterior to read")
 
     def with_targets(self, targets: Sequence[str], name: str) -> Any:
         """The split with other targets: a data set for :meth:`read`.
@@ -99,14 +86,8 @@ class PosteriorReader:
         ordered = dataset.ordered_indices()
         if indices is not None:
             ordered = ordered[np.isin(ordered, indices)]
-        kept, too_long = dataset.filter_indices_by_size(ordered, self._model.max_positions())
-        if too_long:
-            raise UserError(
-                f"{len(too_long)} sentences of split '{self._split}', number {min(too_long) + 1} among them, are "
-                "longer than the model takes, themselves or their translation: leave them out of the data."
-            )
-        for batch in dataset.batch_by_size(kept, self._max_tokens, None, required_batch_size_multiple=1):
-            yield self._read_batch(dataset.collater([dataset[index] for index in batch]))
+        for sample in batches(dataset, self._split, self._model, self._max_tokens, ordered):
+            yield self._read_batch(sample)
 
     @torch.inference_mode()
     def _read_batch(self, sample: dict[str, Any]) -> list[SentencePosterior]:

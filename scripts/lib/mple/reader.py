@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import nat_plugin
 from nat_plugin.alignments import slot_log_probs
 from nat_plugin.canvas.glancing import FirstPass, Revealing, probabilities_of
 from nat_plugin.canvas.lengths import scaled_lengths
@@ -22,6 +20,7 @@ from nat_plugin.errors import UserError
 from nat_plugin.padding import length_mask
 from scripts.lib.averaging import load_checkpoint, updates_done
 from scripts.lib.other_targets import with_targets
+from scripts.lib.trained import batches, build_criterion, load_split, load_trained
 
 
 @dataclass(frozen=True)
@@ -73,27 +72,16 @@ class ProxyReader:
         device: torch.device,
         targets: tuple[Sequence[str], str] | None = None,
     ) -> None:
-        nat_plugin.register()
-        from fairseq import checkpoint_utils
-
-        for name in ("fairseq", "hydra", "nat_plugin"):  # what they load, and how, would tear the progress bar
-            logging.getLogger(name).setLevel(logging.WARNING)
-        [self.model], saved, self.task = checkpoint_utils.load_model_ensemble_and_task(
-            [str(checkpoint)], arg_overrides={"data": str(data)}
-        )
+        self.model, saved, self.task = load_trained(checkpoint, data, device)
         _check_covered(self.model, checkpoint)
-        self.criterion = trained_criterion(saved.criterion, self.task)
+        self.criterion = build_criterion(saved.criterion, self.task)
         self.criterion.check_model(self.model)
-        self.model.to(device).eval()
         self.updates = updates_done(load_checkpoint(checkpoint))
         self.symbols = OutputSymbols(self.task.target_dictionary).to(device)
         self._device, self._max_tokens, self._split = device, max_tokens, split
-        self.task.load_dataset(split)
-        self.dataset = self.task.dataset(split)
+        self.dataset = load_split(self.task, split, target_for="" if targets else "for the measures to read")
         if targets is not None:
             self.dataset = with_targets(self.task, self.dataset, *targets, split)
-        if self.dataset.tgt is None:
-            raise UserError(f"split '{split}' of {data} has no target side, which the measures read: binarise it.")
         if min(self.dataset.tgt_sizes) < 2:
             raise UserError(f"split '{split}' of {data} has an empty target, which no slot could hold: leave it out.")
 
@@ -111,14 +99,7 @@ class ProxyReader:
         """
         from fairseq import utils
 
-        kept, too_long = self.dataset.filter_indices_by_size(self.dataset.ordered_indices(), self.model.max_positions())
-        if len(too_long):
-            raise UserError(
-                f"{len(too_long)} sentences of split '{self._split}', number {min(too_long) + 1} among them, are "
-                "longer than the model takes, themselves or their translation: leave them out of the data."
-            )
-        for batch in self.dataset.batch_by_size(kept, self._max_tokens, None, required_batch_size_multiple=1):
-            sample = self.dataset.collater([self.dataset[index] for index in batch])
+        for sample in batches(self.dataset, self._split, self.model, self._max_tokens):
             yield utils.move_to_cuda(sample, self._device) if self._device.type == "cuda" else sample
 
     @torch.no_grad()
@@ -222,21 +203,3 @@ def _check_covered(model: Any, checkpoint: Path) -> None:
             f"{checkpoint} has --upsample-scale: its loss sums over all paths, and MPLE does not cover that (Huang et "
             "al. 2022, footnote 7): measure models with one slot a token."
         )
-
-
-def trained_criterion(saved: Any, task: Any) -> Any:
-    """The criterion of the training, without label smoothing.
-
-    Args:
-        saved: its configuration in a checkpoint.
-        task: fairseq's.
-    """
-    from fairseq.criterions import CRITERION_DATACLASS_REGISTRY, CRITERION_REGISTRY
-    from fairseq.dataclass.utils import merge_with_parent
-    from omegaconf import OmegaConf
-
-    dataclass = CRITERION_DATACLASS_REGISTRY[saved._name]
-    known = {key: value for key, value in dict(saved).items() if key in dataclass.__dataclass_fields__}
-    values = OmegaConf.create({**known, "_name": saved._name, "label_smoothing": 0.0})
-    criterion = CRITERION_REGISTRY[saved._name].build_criterion(merge_with_parent(dataclass(), values), task)
-    return criterion.eval()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import nat_plugin
 from nat_plugin.alignments import AxeAlignment, slot_log_probs
 from nat_plugin.analysis.monotonic_alignment import MonotonicAlignment, Operator, of_axe, of_ctc
 from nat_plugin.canvas.lengths import build_canvas
 from nat_plugin.decoding.input_sampling import has_input_predictor
 from nat_plugin.decoding.latent import has_latent
 from scripts.lib.averaging import load_checkpoint, updates_done
-from scripts.lib.mple.reader import trained_criterion
+from scripts.lib.trained import build_criterion, load_split, load_trained
 
 SKIPPED = "skip target"
 """What is said of a target that is held against a slot that another one has already (*clone prediction*)."""
@@ -94,20 +92,11 @@ class TrainingReader:
     """
 
     def __init__(self, checkpoint: Path, data: Path, split: str, device: torch.device) -> None:
-        nat_plugin.register()
-        from fairseq import checkpoint_utils
-
-        for name in ("fairseq", "hydra", "nat_plugin"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-        [self._model], saved, self._task = checkpoint_utils.load_model_ensemble_and_task(
-            [str(checkpoint)], arg_overrides={"data": str(data)}
-        )
-        self._criterion = trained_criterion(saved.criterion, self._task)
-        self._model.to(device).eval()
+        self._model, saved, self._task = load_trained(checkpoint, data, device)
+        self._criterion = build_criterion(saved.criterion, self._task)
         self._updates = updates_done(load_checkpoint(checkpoint))
         self._device = device
-        self._task.load_dataset(split)
-        self._dataset = self._task.dataset(split)
+        self._dataset = load_split(self._task, split)
         self._dictionary = self._task.target_dictionary
 
     @torch.no_grad()
