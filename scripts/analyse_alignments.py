@@ -34,6 +34,7 @@ from scripts.lib.cli import run_main, shell
 from scripts.lib.generation import default_threads, displayed_path
 from scripts.lib.pictures import load_pyplot
 from scripts.lib.results import Row, update_rows
+from scripts.lib.signatures import device_name
 from scripts.lib.trained_model import TrainedModel
 
 
@@ -113,7 +114,7 @@ def analyse(model: TrainedModel, options: argparse.Namespace, command: str) -> R
         "checkpoint": displayed_path(checkpoint),
         **rows.statistics_row(reader, sentences),
     }
-    where = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
+    where = device_name(device)
     row |= {"signature": rows.signature(row, versions(()), device=where), "command": command}
     stem = "_".join(
         ["alignments", options.split, *filter(None, [options.criterion, checkpoint.stem if not_the_runs else None])]

@@ -37,6 +37,7 @@ from scripts.lib.generation import default_threads, displayed_path
 from scripts.lib.in_process import SplitTranslator
 from scripts.lib.pictures import load_pyplot
 from scripts.lib.results import Row, update_rows
+from scripts.lib.signatures import device_name, one_line
 
 BUCKETS = (10, 31)  # the paper's: fewer than 10 tokens, more than 30
 
@@ -117,10 +118,10 @@ def signature(row: Row, translator: SplitTranslator) -> str:
         "split": row["split"],
         "sentences": row["sentences"],
         "dtype": translator.translator.dtype,
-        "device": torch.cuda.get_device_name() if translator.device == "cuda" else "cpu",
+        "device": device_name(translator.device),
         **versions(()),
     }
-    return "|".join(f"{key}:{value}" for key, value in parts.items() if value is not None)
+    return one_line(parts)
 
 
 def save(found: Sequence[Row], output: Path, *, with_plot: bool) -> None:

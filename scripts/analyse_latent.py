@@ -35,6 +35,7 @@ from scripts.lib.latent.references import ComparedReferences, ReferencePair, com
 from scripts.lib.pictures import load_pyplot
 from scripts.lib.prepared_data import PreparedData
 from scripts.lib.results import Row, update_rows
+from scripts.lib.signatures import device_name
 from scripts.lib.trained_model import TrainedModel
 
 
@@ -99,7 +100,7 @@ def analyse(model: TrainedModel, options: argparse.Namespace, command: str) -> R
         **rows.dimensions_row(reader),
         "alignment": rows.alignment_row(compared, pair.files) if compared and pair else None,
     }
-    where = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
+    where = device_name(device)
     row |= {"signature": rows.signature(row, versions(("scikit-learn",)), device=where), "command": command}
     output = model.run.folder / "results" / f"latent_{options.split}{f'_{checkpoint.stem}' if other else ''}.json"
     write_json(output, [row])

@@ -41,6 +41,7 @@ from scripts.lib.noise import figure, report
 from scripts.lib.noise.measuring import NOISES, Condition, NoisySystem
 from scripts.lib.pictures import load_pyplot
 from scripts.lib.results import Row, update_rows
+from scripts.lib.signatures import device_name, one_line
 
 RATES = (0.1, 0.2, 0.3, 0.4, 0.5)
 WORD_RATES = (0.02, 0.04, 0.06, 0.08, 0.1)
@@ -199,10 +200,10 @@ def signature(row: Row, evaluation: Evaluation, device: str) -> str:
         "split": row["split"],
         "sentences": row["sentences"],
         "bleu": f"sacreBLEU, {evaluation.tokenizer}",
-        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "device": device_name(device),
         **versions(("sacrebleu",)),
     }
-    return "|".join(f"{key}:{value}" for key, value in parts.items())
+    return one_line(parts)
 
 
 def save(found: Sequence[Row], output: Path, *, with_plot: bool) -> None:

@@ -38,6 +38,7 @@ from scripts.lib.generation import default_threads, displayed_path
 from scripts.lib.in_process import SplitTranslator
 from scripts.lib.references import measuring, report
 from scripts.lib.results import Row, update_rows
+from scripts.lib.signatures import device_name, one_line
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -148,10 +149,10 @@ def signature(row: Row, translator: SplitTranslator) -> str:
         "sentences": row["sentences"],
         "references": row["references"],
         "dtype": translator.translator.dtype,
-        "device": torch.cuda.get_device_name() if translator.device == "cuda" else "cpu",
+        "device": device_name(translator.device),
         **versions(()),
     }
-    return "|".join(f"{key}:{value}" for key, value in parts.items())
+    return one_line(parts)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ from scripts.lib.generation import default_threads, displayed_path
 from scripts.lib.in_process import SplitTranslator
 from scripts.lib.points import PointStore, file_state
 from scripts.lib.results import Row, update_rows
+from scripts.lib.signatures import device_name, one_line
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -176,10 +177,10 @@ def signature(evaluation: Evaluation, sentences: int) -> str:
         "split": evaluation.split,
         "sentences": sentences,
         "bleu": f"sacreBLEU, {evaluation.tokenizer}",
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "device": device_name("cuda" if torch.cuda.is_available() else "cpu"),
         **versions(("sacrebleu",)),
     }
-    return "|".join(f"{key}:{value}" for key, value in parts.items())
+    return one_line(parts)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ from scripts.lib.landscape import report
 from scripts.lib.landscape.measuring import Landscape
 from scripts.lib.pictures import load_pyplot
 from scripts.lib.results import Row
+from scripts.lib.signatures import device_name, one_line
 from scripts.lib.starting import check_tokens
 
 
@@ -154,10 +155,10 @@ def signature(evaluation: Evaluation, sentences: int, device: str) -> str:
         "split": evaluation.split,
         "sentences": sentences,
         "bleu": f"sacreBLEU, {evaluation.tokenizer}",
-        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "device": device_name(device),
         **versions(("sacrebleu",)),
     }
-    return "|".join(f"{key}:{value}" for key, value in parts.items())
+    return one_line(parts)
 
 
 if __name__ == "__main__":

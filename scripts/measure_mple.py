@@ -44,6 +44,7 @@ from scripts.lib.mple.total_correlation import read_total_correlation
 from scripts.lib.pictures import load_pyplot
 from scripts.lib.prepared_data import read_text
 from scripts.lib.results import Row, update_rows
+from scripts.lib.signatures import device_name, one_line
 from scripts.lib.trained_model import TrainedModel
 from scripts.lib.training_facts import training_facts
 
@@ -279,10 +280,10 @@ def signature(row: Row, system: MpleSystem, inputs: Inputs) -> str:
         "vanilla": displayed_path(inputs.vanilla[0]) if inputs.vanilla else "none",
         "split": row["split"],
         "dtype": "fp32",
-        "device": torch.cuda.get_device_name() if inputs.device.type == "cuda" else "cpu",
+        "device": device_name(inputs.device),
         **versions(("sacrebleu",)),
     }
-    return "|".join(f"{key}:{value}" for key, value in parts.items())
+    return one_line(parts)
 
 
 def save(rows: Sequence[Row], correlation: Row | None, output: Path, *, command: str, with_plot: bool) -> None:

@@ -43,6 +43,7 @@ from scripts.lib.in_process import SplitTranslator
 from scripts.lib.pictures import load_pyplot
 from scripts.lib.points import PointStore, file_state
 from scripts.lib.results import Row
+from scripts.lib.signatures import device_name, one_line
 from scripts.lib.trained_model import TrainedModel
 
 _INTERVAL_CHECKPOINT = re.compile(r"checkpoint_\d+_(\d+)\.pt")
@@ -206,7 +207,7 @@ class Measurements:
         translator = SplitTranslator(evaluation, sentences=self._sentences)
         parts = {
             "bleu": f"sacreBLEU, {evaluation.tokenizer}",
-            "device": torch.cuda.get_device_name() if translator.device == "cuda" else "cpu",
+            "device": device_name(translator.device),
             **versions(("sacrebleu",)),
         }
         return {
@@ -215,7 +216,7 @@ class Measurements:
             "sentences": translator.sentences,
             "checkpoint": displayed_path(evaluation.checkpoint),
             "decoding": evaluation.flags,
-            "signature": "|".join(f"{key}:{value}" for key, value in parts.items()),
+            "signature": one_line(parts),
         }
 
 

@@ -10,6 +10,7 @@ import torch
 from tabulate import tabulate
 
 from scripts.lib.results import Row
+from scripts.lib.signatures import device_name, one_line
 
 _LIKELIHOOD = ("nat_cross_entropy", "label_smoothed_cross_entropy", "cross_entropy")
 """Criterions that maximise the likelihood of the targets."""
@@ -72,7 +73,7 @@ def signature(row: Row, numbers: Mapping[str, str]) -> str:
         "split": row["split"],
         "sentences": row["sentences"],
         "dtype": "fp32",
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "device": device_name("cuda" if torch.cuda.is_available() else "cpu"),
         **numbers,
     }
-    return "|".join(f"{key}:{value}" for key, value in parts.items())
+    return one_line(parts)

@@ -12,6 +12,7 @@ from nat_plugin.analysis.alignment_statistics import ExplainedSentence, summaris
 from nat_plugin.errors import UserError
 from scripts.lib.alignments.reader import AlignmentReader, Example
 from scripts.lib.results import Row
+from scripts.lib.signatures import one_line
 
 
 def read_all(reader: AlignmentReader, places: Sequence[int]) -> tuple[list[ExplainedSentence], list[Example]]:
@@ -76,4 +77,4 @@ def signature(row: Row, versions: Mapping[str, str], *, device: str) -> str:
         "device": device,
         **versions,
     }
-    return "|".join(f"{key}:{value}" for key, value in parts.items() if value is not None)
+    return one_line(parts)

@@ -14,6 +14,7 @@ from scripts.lib.generation import displayed_path
 from scripts.lib.latency.one_by_one import OneByOne
 from scripts.lib.latency.throughput import Throughput
 from scripts.lib.latency.translator import Translator
+from scripts.lib.signatures import one_line
 
 Row = dict[str, Any]
 
@@ -120,7 +121,7 @@ def signature(measure: str, row: Mapping[str, Any], results: Mapping[str, Any]) 
         "warm-up": settings["warm_up"],
         **machine["versions"],
     }
-    return "|".join(f"{key}:{value}" for key, value in parts.items())
+    return one_line(parts)
 
 
 def _last_part(value: Any) -> Any:

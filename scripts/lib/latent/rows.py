@@ -17,6 +17,7 @@ from scripts.lib.generation import displayed_path
 from scripts.lib.latent.posteriors import PosteriorReader
 from scripts.lib.latent.references import AlignedSentence, ComparedReferences
 from scripts.lib.results import Row
+from scripts.lib.signatures import one_line
 
 
 def dimensions_row(reader: PosteriorReader) -> Row:
@@ -108,4 +109,4 @@ def signature(row: Row, versions: dict[str, str], *, device: str) -> str:
         "device": device,
         **versions,
     }
-    return "|".join(f"{key}:{value}" for key, value in parts.items())
+    return one_line(parts)
