@@ -35,11 +35,11 @@ from benchmarks.machine import describe_machine
 from benchmarks.memory import available
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
+from nat_plugin.processors import cores
 from scripts.lib.cli import run_main, shell
 from scripts.lib.latency.one_by_one import measure_one_by_one, warm_up
 from scripts.lib.latency.rows import one_by_one_figures, throughput_figures
 from scripts.lib.latency.throughput import measure_throughput
-from scripts.lib.machine import cores
 from scripts.lib.pages import replace_block
 
 OUTPUT = ROOT / "results" / "benchmark_latency.json"

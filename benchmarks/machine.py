@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 import nat_plugin
-from scripts.lib.machine import cores
+from nat_plugin.processors import cores
 
 _PACKAGES = ("fairseq-fixed", "fairseq", "numpy", "scipy")
 

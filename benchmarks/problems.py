@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from benchmarks.memory import available
 from nat_plugin.errors import UserError
 
 PAD, BLANK = 1, 4
@@ -106,20 +107,9 @@ def check_memory(shape: Shape, device: str, dtype: torch.dtype) -> None:
         UserError: less is free than cross entropy needs on these logits.
     """
     needed = _TENSORS_AT_PEAK * shape.logits_bytes(dtype)
-    free = _free_memory(device)
+    free = torch.cuda.mem_get_info()[0] if device == "cuda" else available()
     if free is not None and needed > free:
         raise UserError(
             f"logits of {shape.batch} x {shape.slots} x {shape.vocabulary} need {needed / 2**30:.1f} GiB with cross "
             f"entropy, and {free / 2**30:.1f} GiB are free: name smaller --shapes or --vocabularies."
         )
-
-
-def _free_memory(device: str) -> int | None:
-    if device == "cuda":
-        return torch.cuda.mem_get_info()[0]
-    try:
-        with open("/proc/meminfo", encoding="ascii") as handle:
-            lines = dict(line.split(":") for line in handle)
-        return int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError):
-        return None

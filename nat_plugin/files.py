@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -71,6 +71,12 @@ def _is_running(process: int) -> bool:
     except OSError:  # another user's
         return True
     return True
+
+
+def write_lines(path: str | os.PathLike[str], lines: Iterable[str]) -> None:
+    """Write UTF-8 lines, each with its end, atomically."""
+    with atomic_write(path) as handle:
+        handle.writelines(f"{line}\n" for line in lines)
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

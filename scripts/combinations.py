@@ -25,9 +25,9 @@ if not __package__:  # run as a file: make the repository importable
 from tabulate import tabulate
 
 from nat_plugin.errors import UserError
+from nat_plugin.processors import cores
 from scripts.lib.cli import run_main
 from scripts.lib.combinations import Combination, find
-from scripts.lib.machine import cores
 from scripts.lib.results import Row, read_rows, update_rows
 from scripts.lib.runs import Run
 from scripts.lib.steps import run_together, step

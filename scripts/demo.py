@@ -24,8 +24,8 @@ if not __package__:  # run as a file: make the repository importable
 
 from tabulate import tabulate
 
+from nat_plugin.processors import cores
 from scripts.lib.cli import run_main
-from scripts.lib.machine import cores
 from scripts.lib.results import Row, read_rows
 from scripts.lib.steps import run, run_together, step
 

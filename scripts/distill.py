@@ -27,14 +27,16 @@ if not __package__:  # run as a file: make the repository importable
 
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
+from nat_plugin.processors import cores
 from scripts.lib import distillation
 from scripts.lib.binarise import read_binarised
 from scripts.lib.cli import run_main, shell
 from scripts.lib.generation import generate_command
-from scripts.lib.machine import cores, visible_gpus
+from scripts.lib.machine import visible_gpus
+from scripts.lib.parallel_text import sha256
 from scripts.lib.parts import Part, find_part
 from scripts.lib.prepared_data import PreparedData, read_text
-from scripts.lib.shards import ShardPlan, digest, translate_missing
+from scripts.lib.shards import ShardPlan, translate_missing
 from scripts.lib.stages import exclusive, fingerprint
 from scripts.lib.teacher import MAX_LENGTH_EXTRA, MAX_LENGTH_RATIO, TeacherOptions
 from scripts.lib.trained_model import TrainedModel
@@ -256,7 +258,7 @@ def describe_settings(teacher: TeacherOptions, data: PreparedData, source: Path,
     files += [data.folder / f"dict.{language}.txt" for language in (data.source_lang, data.target_lang)]
     files.append(data.folder / "bpe" / f"{teacher.split}.{data.target_lang}")
     return {
-        "sha256": {path.name: digest(path) for path in files},
+        "sha256": {path.name: sha256(path) for path in files},
         "split": teacher.split,
         **search_flags(teacher),
         "shards": shards,

@@ -12,7 +12,7 @@ import json
 import random
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from nat_plugin.errors import UserError
-from nat_plugin.files import atomic_write, write_json
+from nat_plugin.files import write_json, write_lines
 from scripts.lib.cli import run_main, shell
 from scripts.lib.languages import SOURCE_LANG, TARGET_LANG, Lexicon, lexicon
 from scripts.lib.meanings import Sentence, draw_sentence, source_text
@@ -119,16 +119,16 @@ def write_corpus(out: Path, splits: dict[str, list[Pair]]) -> list[dict[str, flo
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file: give a folder to write the corpus to.")
     for split, pairs in splits.items():
-        _write_lines(out / f"{split}.{SOURCE_LANG}", (pair.source for pair in pairs))
-        _write_lines(out / f"{split}.{TARGET_LANG}", (pair.target for pair in pairs))
+        write_lines(out / f"{split}.{SOURCE_LANG}", (pair.source for pair in pairs))
+        write_lines(out / f"{split}.{TARGET_LANG}", (pair.target for pair in pairs))
     test = splits["test"]
     progress = tqdm(test, desc="enumerating translations", unit=" sentences", leave=False)
     valid = [all_translations(pair.sentence) for pair in progress]
     references = reference_files([pair.target for pair in test], valid)
     for number, lines in enumerate(references[1:], start=1):
-        _write_lines(out / f"test.{TARGET_LANG}.{number}", lines)
+        write_lines(out / f"test.{TARGET_LANG}.{number}", lines)
     _remove_stale_references(out, len(references))
-    _write_lines(out / "test.all.jsonl", map(_all_translations_line, test, valid))
+    write_lines(out / "test.all.jsonl", map(_all_translations_line, test, valid))
     return valid
 
 
@@ -143,11 +143,6 @@ def _remove_stale_references(out: Path, keep: int) -> None:
         number = re.fullmatch(r"[0-9]+", path.name.rpartition(".")[2])
         if number and int(number[0]) >= keep:
             path.unlink()
-
-
-def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    with atomic_write(path) as handle:
-        handle.writelines(f"{line}\n" for line in lines)
 
 
 def tokens(text: str) -> list[str]:

@@ -26,7 +26,7 @@ if not __package__:  # run as a file: make the repository importable
 from tabulate import tabulate
 
 from nat_plugin.errors import UserError
-from nat_plugin.files import atomic_write, write_json
+from nat_plugin.files import write_json, write_lines
 from scripts import prepare
 from scripts.lib.binarise import preprocess, preprocess_command, read_binarised
 from scripts.lib.cli import run_main, shell
@@ -158,10 +158,10 @@ def make(
         made = disturb(lines[split], number)
         words = data.words(made.lines)
         for kind, text in (("bpe", made.lines), ("tok", words), ("raw", words)):
-            _write(folder / kind / f"{split}.{NOISY}", text)
+            write_lines(folder / kind / f"{split}.{NOISY}", text)
             for path in _texts(data, kind, split):
                 if path.is_file():
-                    _write(folder / kind / path.name, read_text(path))
+                    write_lines(folder / kind / path.name, read_text(path))
         counts[split] = {key: made.counts[key] for key in ("sentences", "tokens", "replaced", "dropped")}
     for path in [*data.folder.glob("codes*.bpe"), *data.folder.glob("spm*.model")]:
         (folder / path.name).write_bytes(path.read_bytes())
@@ -180,11 +180,6 @@ def make(
     }
     write_json(folder / "prepare.json", record)
     return counts
-
-
-def _write(path: Path, lines: Sequence[str]) -> None:
-    with atomic_write(path) as handle:
-        handle.writelines(f"{line}\n" for line in lines)
 
 
 def _binarise(data: PreparedData, splits: Sequence[str], folder: Path, output: Path, workers: int) -> list[str]:

@@ -14,7 +14,6 @@ them.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ if not __package__:  # run as a file: make the repository importable
 
 from tabulate import tabulate
 
+from nat_plugin.processors import cores
 from scripts.lib.cli import run_main, shell
 from scripts.lib.downloads import Download, fetch
 from scripts.lib.generation import displayed_path
@@ -51,9 +51,7 @@ def parser() -> argparse.ArgumentParser:
         "--raw", type=Path, metavar="DIR", help="take the recipe's files from DIR, download nothing"
     )
     main_parser.add_argument("--output", type=Path, metavar="DIR", help="the folder to write (default: data-bin/NAME)")
-    main_parser.add_argument(
-        "--workers", type=_at_least_1, default=_processors(), help="processes (default: all cores)"
-    )
+    main_parser.add_argument("--workers", type=_at_least_1, default=cores(), help="processes (default: all cores)")
     main_parser.add_argument("--dry-run", action="store_true", help="print every step, and do nothing")
 
     main_parser.add_argument(
@@ -162,10 +160,6 @@ def _ratio(text: str) -> float:
     if not ratio >= 1:
         raise argparse.ArgumentTypeError(f"{text} is less than 1: every pair would be left out")
     return ratio
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def print_steps(job: Job, stages: Sequence[Stage], missing: Mapping[Path, Download]) -> None:

@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import logging
 import multiprocessing
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -18,6 +17,7 @@ from tqdm import tqdm
 
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_path
+from nat_plugin.processors import cores
 from nat_plugin.target_candidates.sentence_bleu import sentence_bleu, signature
 from nat_plugin.target_candidates.words import SubwordMarks, Tokens
 
@@ -110,13 +110,12 @@ def _maker(texts: Sequence[Tokens], marks: SubwordMarks) -> Callable[[int, int],
 def _write(path: Path, shape: tuple[int, ...], lines: Callable[[int, int], list[list[str]]]) -> None:
     """Fill the file, some sentences at a time, on every processor."""
     ranges = [(first, min(first + _SENTENCES_AT_ONCE, shape[0])) for first in range(0, shape[0], _SENTENCES_AT_ONCE)]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with (
         atomic_path(path) as temporary,
         tqdm(total=shape[0], desc="sentence BLEU of the candidates", unit=" sentences", disable=None) as progress,
     ):
         table = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
-        for (first, end), scores in _scores(ranges, lines, min(cores, len(ranges))):
+        for (first, end), scores in _scores(ranges, lines, min(cores(), len(ranges))):
             table[first:end] = scores
             progress.update(end - first)
         table.flush()

@@ -13,7 +13,7 @@ from typing import Any
 from sacrebleu.metrics import BLEU
 
 from nat_plugin.errors import UserError
-from nat_plugin.files import atomic_write
+from nat_plugin.files import atomic_write, write_lines
 from scripts.lib.binarise import preprocess, read_binarised
 from scripts.lib.generation import USER_DIR, displayed_path
 from scripts.lib.prepared_data import PreparedData, read_text
@@ -92,9 +92,9 @@ def write_data(data: PreparedData, output: Path, split: str, distilled: Distille
     copy_data(data, output, split)
     target = f"{split}.{data.target_lang}"
     words = data.words(distilled.targets)
-    _write_lines(output / "bpe" / target, distilled.targets)
-    _write_lines(output / "tok" / target, words)
-    _write_lines(output / "raw" / target, to_text(data, words, workers))
+    write_lines(output / "bpe" / target, distilled.targets)
+    write_lines(output / "tok" / target, words)
+    write_lines(output / "raw" / target, to_text(data, words, workers))
     return _binarise(data, output, split, len(distilled.targets), workers)
 
 
@@ -109,11 +109,6 @@ def copy_data(data: PreparedData, output: Path, split: str) -> None:
         if path.is_file() and not hidden and path.suffix != ".log" and name.as_posix() not in changed:
             with open(path, "rb") as source, atomic_write(output / name, "wb") as copy:
                 shutil.copyfileobj(source, copy)
-
-
-def _write_lines(path: Path, lines: Sequence[str]) -> None:
-    with atomic_write(path) as handle:
-        handle.writelines(line + "\n" for line in lines)
 
 
 def to_text(data: PreparedData, words: Sequence[str], workers: int) -> list[str]:

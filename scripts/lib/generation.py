@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write
+from nat_plugin.processors import cores
 from scripts.lib.cli import shell
 from scripts.lib.config import to_flags
-from scripts.lib.machine import cores
 
 USER_DIR = Path(__file__).resolve().parents[2] / "nat_plugin"
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nat_plugin.errors import UserError
+from nat_plugin.processors import cores
 from scripts.lib.heap import heap_variables
-from scripts.lib.machine import cores, visible_gpus
+from scripts.lib.machine import visible_gpus
 
 
 @dataclass(frozen=True)

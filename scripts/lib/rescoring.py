@@ -11,7 +11,7 @@ from nat_plugin.decoding.ctc_search import length_bonus
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import Generation, Hypothesis
 from scripts.lib.results import Row
-from scripts.lib.stages import waiting_lock
+from scripts.lib.stages import exclusive
 
 RANKING_FLAGS = ("token_bonus", "length_bonus_form")
 """Flags of CTC beam search that the search itself does not see."""
@@ -54,7 +54,7 @@ class NBestLists:
                 self.run, split=self.split, checkpoint=self.checkpoint, overrides=searched | whole_list
             )
             # Of several processes that tune one run, one decodes and the others read what it found.
-            with waiting_lock(self.run / "results" / f".{whole.stem}.lock"):
+            with exclusive(self.run / "results" / f".{whole.stem}.lock", wait=True):
                 self._lists[key] = whole.stored_generation() or self._decode(whole)
         generation = self._lists[key]
         bonus, form = planned.flags.get("token_bonus", 0.0), planned.flags.get("length_bonus_form", "log")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import multiprocessing
 import signal
@@ -21,8 +20,8 @@ from tqdm import tqdm
 
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write
+from nat_plugin.processors import cores
 from scripts.lib.launch import die_with_parent
-from scripts.lib.machine import cores
 from scripts.lib.teacher import Teacher, TeacherOptions, Translation
 
 
@@ -61,19 +60,6 @@ class ShardPlan:
                 return bool(json.loads(handle.readline())["settings"] == self.settings)
         except (OSError, ValueError, KeyError, TypeError):
             return False
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(handle)
-
-
-def _digest(handle: Any) -> str:  # Python 3.10
-    result = hashlib.sha256()
-    while block := handle.read(1 << 20):
-        result.update(block)
-    return result.hexdigest()
 
 
 def write_shard(plan: ShardPlan, shard: int, translations: Iterable[Translation], seconds: float) -> None:

@@ -124,12 +124,3 @@ def exclusive(path: Path, *, wait: bool = False) -> Iterator[None]:
         handle.write(f"process {os.getpid()}\n")
         handle.flush()
         yield
-
-
-@contextmanager
-def waiting_lock(path: Path) -> Iterator[None]:
-    """Hold a lock file, once nobody else does."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a", encoding="utf-8") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

@@ -13,8 +13,9 @@ import torch
 
 from benchmarks.machine import versions
 from nat_plugin.alignments.backends import backend_in_use
+from nat_plugin.processors import cores
 from scripts.lib.doctor.findings import Finding, good, note, problem
-from scripts.lib.machine import cores, detect_machine
+from scripts.lib.machine import detect_machine
 
 # What is imported, what of ours needs it, and how to get it.
 _OPTIONAL = (

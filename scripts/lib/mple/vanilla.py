@@ -16,6 +16,7 @@ from nat_plugin.alignments import slot_log_probs
 from nat_plugin.decoding.vanilla_nat import load_vanilla_nat
 from nat_plugin.files import atomic_write
 from scripts.lib.mple.reader import ProxyBatch
+from scripts.lib.parallel_text import sha256
 
 
 class VanillaLogProbs:
@@ -37,7 +38,7 @@ class VanillaLogProbs:
     def __init__(self, checkpoint: Path, folder: Path, task: Any, device: torch.device) -> None:
         self.checkpoint, self._folder, self._device = checkpoint, folder, device
         self.model = load_vanilla_nat(str(checkpoint), task, "--vanilla").to(device)
-        self._content = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+        self._content = sha256(checkpoint)
         self.computed = 0
         """How often the model was asked, and no file."""
 

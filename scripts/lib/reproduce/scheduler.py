@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO
 
 from nat_plugin.errors import UserError
+from nat_plugin.processors import cores
 from scripts.lib import launch, steps
-from scripts.lib.machine import cores
 from scripts.lib.reproduce.steps import Graph, Step
 
 _PAUSE_SECONDS = 0.2

@@ -15,7 +15,7 @@ from scripts.lib.generation import displayed_path
 from scripts.lib.rescoring import RANKING_FLAGS
 from scripts.lib.results import Row
 from scripts.lib.runs import Run, config_differences
-from scripts.lib.stages import fingerprint, waiting_lock
+from scripts.lib.stages import exclusive, fingerprint
 from scripts.lib.training_log import last_validation
 from scripts.lib.tuning.decoding import Decoding
 from scripts.lib.tuning.space import Settings, Space, is_training_setting
@@ -119,7 +119,7 @@ class Training:
         """
         folder = self.run_folder(settings)
         if folder not in self._decodings:
-            with waiting_lock(folder / ".tuning.lock"):  # another process may train it for other decoding flags
+            with exclusive(folder / ".tuning.lock", wait=True):  # another process may train it for other decoding flags
                 self._train(self.train_words(settings))
             self._decodings[folder] = self._make_decoding(folder)
         row = self._decodings[folder].measure(self._decoding_flags(settings))
