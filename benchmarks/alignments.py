@@ -38,7 +38,7 @@ from benchmarks.report import Results, render
 from nat_plugin.alignments.backends import BACKENDS
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
-from scripts.lib.cli import run_main, shell
+from scripts.lib.cli import run_main, script_parser, shell
 from scripts.lib.pages import replace_block
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,10 +51,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--threads", type=int, default=1, help="of OpenMP and torch (default: 1, what the bars mean)")
     parser.add_argument("--losses", nargs="+", choices=LOSSES, default=list(LOSSES), help="default: all")
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, help="default: all that work on the device")

@@ -34,7 +34,7 @@ from benchmarks.training import Training
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
 from nat_plugin.models.target_choice import TargetCandidates, choose_targets
-from scripts.lib.cli import run_main, shell
+from scripts.lib.cli import run_main, script_parser, shell
 from scripts.lib.pages import replace_block
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,10 +44,7 @@ CRITERION = "nat_cross_entropy"
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--arch", default="glat_base", help="a preset of nat_plugin (default: glat_base)")
     parser.add_argument("--vocabulary", type=int, default=32000, metavar="V", help="default: 32000")
     parser.add_argument("--batch", type=int, default=8, help="sentences (default: 8)")

@@ -31,7 +31,7 @@ from benchmarks.pivot import markdown
 from benchmarks.timing import spread
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
-from scripts.lib.cli import run_main, shell
+from scripts.lib.cli import run_main, script_parser, shell
 from scripts.lib.heap import heap_variables
 from scripts.lib.pages import replace_block
 
@@ -45,10 +45,7 @@ _SPEED = re.compile(r'"update": .*"ups": "([\d.]+)"')
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("settings", nargs="*", metavar="key=value", help=f"for scripts/train.py, after {SETTINGS}")
     parser.add_argument("--data", default="multi30k_en_de", help="a file of configs/data (default: %(default)s)")
     parser.add_argument("--methods", nargs="+", default=METHODS, metavar="METHOD", help=f"default: {' '.join(METHODS)}")

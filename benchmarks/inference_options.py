@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchmarks.clock import add_clock
 from nat_plugin.errors import UserError
+from scripts.lib.cli import script_parser
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -19,10 +20,7 @@ def inference_parser(doc: str | None, *, sentences: int, threads: int, output: P
         sentences, threads: the defaults of --sentences and --threads.
         output: where the results go by default.
     """
-    description, _, epilog = (doc or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(doc)
     parser.add_argument("--vocabulary", type=int, default=32000, metavar="V", help="default: 32000")
     parser.add_argument("--length", type=int, default=25, help="tokens of sources and translations (default: 25)")
     parser.add_argument("--repeats", type=int, default=7, help="of each system in each part (default: 7)")

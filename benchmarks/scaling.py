@@ -36,7 +36,7 @@ from benchmarks.timing import measure, slope
 from nat_plugin.alignments.backends import BACKENDS
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
-from scripts.lib.cli import run_main, shell
+from scripts.lib.cli import run_main, script_parser, shell
 from scripts.lib.pages import replace_block
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -72,10 +72,7 @@ QUICK = Sweep(Shape(2, 4, 4, 40), (1, 2, 4), (20, 40, 80), (3, 5, 7))
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     ours = [name for name, loss in LOSSES.items() if loss.ours]
     parser.add_argument("--losses", nargs="+", choices=ours, default=("axe", "ctc", "oaxe", "cross_entropy"))
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, help="default: all that work on the device")

@@ -34,7 +34,7 @@ from benchmarks.training import BASELINE, CRITERIONS, Training
 from nat_plugin.alignments.backends import BACKENDS
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
-from scripts.lib.cli import run_main, shell
+from scripts.lib.cli import run_main, script_parser, shell
 from scripts.lib.pages import replace_block
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,10 +43,7 @@ OUTPUT = ROOT / "results" / "benchmark_training_step.json"
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--arch", default="cmlm_base", help="a preset of nat_plugin (default: cmlm_base)")
     parser.add_argument("--vocabulary", type=int, default=32000, metavar="V", help="default: 32000")
     parser.add_argument("--batch", type=int, default=8, help="sentences (default: 8)")

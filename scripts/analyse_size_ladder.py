@@ -31,7 +31,7 @@ from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
 from nat_plugin.model_kinds import is_autoregressive
 from scripts.lib.analysis_options import check_json, check_least, read_own_rows
-from scripts.lib.cli import run_main, shell
+from scripts.lib.cli import run_main, script_parser, shell
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import default_threads, displayed_path
 from scripts.lib.in_process import SplitTranslator
@@ -46,10 +46,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     Raises:
         UserError: a number is out of range, or --output has another ending.
     """
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("nat", type=Path, metavar="NAT_RUN", help="run directory or checkpoint of the NAT")
     parser.add_argument(
         "--ladder", nargs="+", type=Path, required=True, metavar="AT_RUN", help="the same of autoregressive models"

@@ -35,7 +35,7 @@ from nat_plugin.decoding.ctc_beam import CtcBeamDecoder, CtcBeamOptions
 from nat_plugin.decoding.ngram_lm import corpus_of_sentences, estimate, write_arpa
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
-from scripts.lib.cli import run_main
+from scripts.lib.cli import run_main, script_parser
 from scripts.lib.generation import default_threads
 
 BLANK_SHARE = 2 / 3
@@ -47,11 +47,7 @@ LM_LENGTH = 15
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n\n", maxsplit=1)[0],
-        epilog=__doc__.split("\n\n", maxsplit=1)[1],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--vocabulary", type=int, default=8000, help="subwords, blank included (default: 8000)")
     parser.add_argument("--slots", type=int, nargs="+", default=[60, 90], help="of each canvas (default: 60 90)")
     parser.add_argument("--beam", type=int, nargs="+", default=[20], help="--ctc-beam (default: 20)")

@@ -32,7 +32,7 @@ from benchmarks.clock import add_clock, check_clock
 from benchmarks.memory import available
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
-from scripts.lib.cli import run_main, shell
+from scripts.lib.cli import run_main, script_parser, shell
 from scripts.lib.generation import default_threads
 from scripts.lib.latency import figure, report, rows
 from scripts.lib.latency.comparison import Comparison, Settings
@@ -45,10 +45,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     Raises:
         UserError: a number is out of range, or a measure needs a GPU and there is none.
     """
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("systems", nargs="+", metavar="SYSTEM", help="RUN or RUN:flag=value,…; the baseline first")
     parser.add_argument("--split", default="test", help="which part of the data to translate (default: test)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="data directory (default: each run's own)")

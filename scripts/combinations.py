@@ -26,7 +26,7 @@ from tabulate import tabulate
 
 from nat_plugin.errors import UserError
 from nat_plugin.processors import cores
-from scripts.lib.cli import run_main
+from scripts.lib.cli import run_main, script_parser
 from scripts.lib.combinations import Combination, find
 from scripts.lib.results import Row, read_rows, update_rows
 from scripts.lib.runs import Run
@@ -44,10 +44,7 @@ SETTINGS = (
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help='such as "KD + CTC" (default: all)')
     parser.add_argument("--data", default="multi30k_en_de", help="configuration of the raw text; …_kd is the distilled")
     parser.add_argument("--size", default="tiny", help="default: tiny")

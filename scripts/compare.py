@@ -24,7 +24,7 @@ from tabulate import tabulate
 
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
-from scripts.lib.cli import run_main
+from scripts.lib.cli import run_main, script_parser
 from scripts.lib.comparison import EDGES, SAMPLES, Bucket, Significance, by_reference_length, paired_bootstrap
 from scripts.lib.generation import displayed_path
 from scripts.lib.prepared_data import PreparedData, read_text
@@ -44,10 +44,7 @@ class System(NamedTuple):
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("systems", nargs="+", type=Path, metavar="FILE", help="rows or texts, the baseline first")
     parser.add_argument(
         "--names", nargs="+", metavar="NAME", help="what to call them (default: as the row, or the file)"

@@ -25,7 +25,7 @@ if not __package__:  # run as a file: make the repository importable
 from tabulate import tabulate
 
 from nat_plugin.processors import cores
-from scripts.lib.cli import run_main
+from scripts.lib.cli import run_main, script_parser
 from scripts.lib.results import Row, read_rows
 from scripts.lib.steps import run, run_together, step
 
@@ -51,10 +51,7 @@ SYSTEMS = {
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--seed", type=int, default=1, help="of the sentences and of the weights (default: 1)")
     parser.add_argument("--fresh", action="store_true", help="delete what an earlier demo left, then start")
     parser.add_argument(

@@ -30,7 +30,7 @@ from nat_plugin.files import write_json
 from nat_plugin.processors import cores
 from scripts.lib import distillation
 from scripts.lib.binarise import read_binarised
-from scripts.lib.cli import run_main, shell
+from scripts.lib.cli import run_main, script_parser, shell
 from scripts.lib.generation import generate_command
 from scripts.lib.machine import visible_gpus
 from scripts.lib.parallel_text import sha256
@@ -52,10 +52,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     Raises:
         UserError: a number is out of range.
     """
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="the teacher's run directory")
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="folder to write (default: the teacher's data + _kd)"

@@ -22,7 +22,7 @@ if not __package__:  # run as a file: make the repository importable
 
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
-from scripts.lib.cli import run_main
+from scripts.lib.cli import run_main, script_parser
 from scripts.lib.doctor.data import examine_data
 from scripts.lib.doctor.findings import Finding, Level, in_words
 from scripts.lib.doctor.folder import DataFolder
@@ -33,10 +33,7 @@ from scripts.lib.runs import Run
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("paths", nargs="*", type=Path, metavar="DATA|RUN", help="data folders, runs or checkpoints")
     parser.add_argument("--problems", action="store_true", help="show what is wrong, not what is well")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the findings as JSON, too")

@@ -25,7 +25,7 @@ if not __package__:  # run as a file: make the repository importable
 import yaml
 
 from nat_plugin.errors import UserError
-from scripts.lib.cli import run_main
+from scripts.lib.cli import run_main, script_parser
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import displayed_path, flag_key
 from scripts.lib.prepared_data import read_text
@@ -39,11 +39,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     Raises:
         UserError: flags that do not go together, or a --set that is no key=value.
     """
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n\n", maxsplit=1)[0],
-        epilog=__doc__.split("\n\n", maxsplit=1)[1],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run directories of scripts/train.py")
     parser.add_argument("--split", help="which part of the data to translate (default: test)")
     parser.add_argument(

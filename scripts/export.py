@@ -31,7 +31,7 @@ from nat_plugin.files import write_json
 from nat_plugin.serving.onnx_export import check_installed
 from nat_plugin.serving.runtime import DESCRIPTION, OnnxTranslator
 from scripts.evaluate import parse_overrides
-from scripts.lib.cli import run_main, shell
+from scripts.lib.cli import run_main, script_parser, shell
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.exporting import (
     PACKAGES,
@@ -55,10 +55,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     Raises:
         UserError: a number is out of range, or a --set that is no key=value.
     """
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="run directory of scripts/train.py, or a checkpoint")
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder to write (default: RUN/export)")
     parser.add_argument("--checkpoint", help="file in RUN/checkpoints, or a path (default: as scripts/evaluate.py)")

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json, write_lines
-from scripts.lib.cli import run_main, shell
+from scripts.lib.cli import run_main, script_parser, shell
 from scripts.lib.languages import SOURCE_LANG, TARGET_LANG, Lexicon, lexicon
 from scripts.lib.meanings import Sentence, draw_sentence, source_text
 from scripts.lib.renderings import MAX_TRANSLATIONS, all_translations, draw_translation
@@ -44,7 +44,7 @@ class Pair:
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = script_parser(__doc__)
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write to; made if there is none")
     parser.add_argument("--train", type=int, default=12000, metavar="N", help="training sentences (default: 12000)")
     parser.add_argument("--valid", type=int, default=500, metavar="N", help="validation sentences (default: 500)")

@@ -24,7 +24,7 @@ if not __package__:  # run as a file: make the repository importable
 from tabulate import tabulate
 
 from nat_plugin.errors import UserError
-from scripts.lib.cli import run_main
+from scripts.lib.cli import run_main, script_parser
 from scripts.lib.pages import replace_block
 from scripts.lib.reproduce.measures import MEASURES, Measure
 from scripts.lib.results import Row
@@ -41,10 +41,7 @@ _LANGUAGES = {"source_lang", "target_lang"}
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="JSON with rows")
     parser.add_argument("--docs", type=Path, metavar="PAGE", help="put the tables into this page, too")
     parser.add_argument("--block", default="rows", help="of the page: between its begin and end (default: rows)")

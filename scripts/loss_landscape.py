@@ -28,7 +28,7 @@ from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
 from scripts.evaluate import parse_overrides
 from scripts.lib.analysis_options import add_overrides, check_json, check_least
-from scripts.lib.cli import run_main, shell
+from scripts.lib.cli import run_main, script_parser, shell
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import default_threads, displayed_path
 from scripts.lib.landscape import report
@@ -45,10 +45,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     Raises:
         UserError: a number is out of range, or --output has another ending.
     """
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("runs", nargs=3, type=Path, metavar="RUN", help="run directories or checkpoints: θ0, θ1, θ2")
     parser.add_argument("--names", nargs=3, metavar="NAME", help="what to call them in table and plot")
     parser.add_argument(

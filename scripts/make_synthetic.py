@@ -29,7 +29,7 @@ from nat_plugin.errors import UserError
 from nat_plugin.files import write_json, write_lines
 from scripts import prepare
 from scripts.lib.binarise import preprocess, preprocess_command, read_binarised
-from scripts.lib.cli import run_main, shell
+from scripts.lib.cli import run_main, script_parser, shell
 from scripts.lib.generation import displayed_path
 from scripts.lib.parallel_text import sha256
 from scripts.lib.preparation.job import STAGES, library_versions
@@ -49,10 +49,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     Raises:
         UserError: neither a data folder nor text is given, or both are.
     """
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("data", nargs="?", type=Path, metavar="DATA", help="a folder made by scripts/prepare.py")
     parser.add_argument("--rule", choices=RULES, required=True, help="A: tokens replaced; B: and some left out")
     parser.add_argument("--seed", type=int, default=1, help="decides all draws (default: 1)")

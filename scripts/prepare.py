@@ -25,7 +25,7 @@ if not __package__:  # run as a file: make the repository importable
 from tabulate import tabulate
 
 from nat_plugin.processors import cores
-from scripts.lib.cli import run_main, shell
+from scripts.lib.cli import run_main, script_parser, shell
 from scripts.lib.downloads import Download, fetch
 from scripts.lib.generation import displayed_path
 from scripts.lib.noisy_pairs import DEFAULTS as NOISE_LIMITS
@@ -42,10 +42,7 @@ from scripts.lib.text import ROMANIAN_KINDS, TOKENIZERS
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    main_parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    main_parser = script_parser(__doc__)
     main_parser.add_argument("recipe", nargs="?", metavar="RECIPE", help=f"a known data set: {', '.join(RECIPES)}")
     main_parser.add_argument(
         "--raw", type=Path, metavar="DIR", help="take the recipe's files from DIR, download nothing"

@@ -22,7 +22,7 @@ if not __package__:  # run as a file: make the repository importable
 
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write
-from scripts.lib.cli import run_main, shell
+from scripts.lib.cli import run_main, script_parser, shell
 from scripts.lib.comparison import EDGES, SAMPLES, Significance, by_reference_length, paired_bootstrap
 from scripts.lib.pictures import load_pyplot
 from scripts.lib.report import figures
@@ -42,10 +42,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     Raises:
         UserError: a number is out of range.
     """
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("systems", nargs="+", type=Path, metavar="RUN", help="runs, or rows of scripts/evaluate.py")
     parser.add_argument("--split", default="test", help="what was translated (default: test)")
     parser.add_argument("--output", type=Path, default=Path("report.html"), metavar="FILE", help="default: %(default)s")

@@ -29,7 +29,7 @@ if not __package__:  # run as a file: make the repository importable
 
 from nat_plugin.errors import UserError
 from scripts.lib.analysis_options import check_least
-from scripts.lib.cli import run_main, shell
+from scripts.lib.cli import run_main, script_parser, shell
 from scripts.lib.reproduce.catalogue import recipe_names
 from scripts.lib.reproduce.job import Job, list_recipes
 
@@ -40,10 +40,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     Raises:
         UserError: no recipe, an unknown one, or a number that is out of range.
     """
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument(
         "words",
         nargs="*",

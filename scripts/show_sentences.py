@@ -27,7 +27,7 @@ from nat_plugin.files import atomic_write
 from scripts.evaluate import parse_overrides
 from scripts.lib.analysed_runs import plan_runs
 from scripts.lib.analysis_options import add_overrides, check_least
-from scripts.lib.cli import run_main, shell
+from scripts.lib.cli import run_main, script_parser, shell
 from scripts.lib.generation import default_threads, displayed_path
 from scripts.lib.in_process import SplitTranslator
 from scripts.lib.report.page import render_page
@@ -45,10 +45,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     Raises:
         UserError: a number is out of range.
     """
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories or checkpoints")
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--sentences", metavar="N,N,…", help="these, from 1")

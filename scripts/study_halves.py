@@ -33,7 +33,7 @@ from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
 from scripts import train
 from scripts.lib.averaging import load_checkpoint, updates_done
-from scripts.lib.cli import run_main, shell
+from scripts.lib.cli import run_main, script_parser, shell
 from scripts.lib.config import compose_run
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import default_threads, displayed_path
@@ -56,10 +56,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     Raises:
         UserError: a number is out of range, or a word is this script's to say.
     """
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("settings", nargs="+", metavar="key=value", help="for scripts/train.py; data=… is needed")
     shared.add_argument("--output", type=Path, metavar="DIR", help="default: runs/DATA/halves_METHOD_SIZE")

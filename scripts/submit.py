@@ -29,7 +29,7 @@ if not __package__:  # run as a file: make the repository importable
 
 from nat_plugin.errors import UserError
 from scripts.lib.analysis_options import check_least
-from scripts.lib.cli import run_main, shell
+from scripts.lib.cli import run_main, script_parser, shell
 
 SCRIPTS = Path(__file__).resolve().parent
 
@@ -72,10 +72,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     Raises:
         UserError: a number is out of range, a pair has no value, or there is no such script.
     """
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--cluster", choices=("slurm", "local"), default="slurm", help="default: slurm")
     parser.add_argument("--nodes", type=int, default=1, help="default: 1")
     parser.add_argument("--gpus-per-node", type=int, default=0, metavar="N", help="default: 0, a job for CPUs")

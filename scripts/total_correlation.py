@@ -28,7 +28,7 @@ from nat_plugin.analysis.total_correlation import TotalCorrelation, total_correl
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
 from scripts.lib.analysis_options import check_json, check_least, read_own_rows
-from scripts.lib.cli import run_main, shell
+from scripts.lib.cli import run_main, script_parser, shell
 from scripts.lib.correlation_report import caveats, correlation_table, signature
 from scripts.lib.generation import default_threads, displayed_path
 from scripts.lib.likelihood import LikelihoodReader
@@ -42,10 +42,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     Raises:
         UserError: a number is out of range, or --output has another ending.
     """
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("at", type=Path, metavar="AT_RUN", help="run directory or checkpoint of the teacher's kind")
     parser.add_argument("nat", type=Path, metavar="NAT_RUN", help="the same of a vanilla NAT")
     parser.add_argument("--split", default="valid", help="the sentences that are read (default: valid)")

@@ -28,17 +28,13 @@ from tqdm import tqdm
 
 from nat_plugin.decoding.ngram_lm import NgramModel, corpus_of_sentences, estimate, read_arpa, write_arpa
 from nat_plugin.errors import UserError
-from scripts.lib.cli import run_main, shell
+from scripts.lib.cli import run_main, script_parser, shell
 from scripts.lib.lm_text import LmText
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n\n", maxsplit=1)[0],
-        epilog=__doc__.split("\n\n", maxsplit=1)[1],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("data", type=Path, metavar="DATA", help="folder of binarised data, or a text of subwords")
     parser.add_argument("--split", default="train", help="of binarised data (default: train)")
     parser.add_argument("--lang", help="of binarised data (default: the target language)")

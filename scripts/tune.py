@@ -28,7 +28,7 @@ if not __package__:  # run as a file: make the repository importable
 
 from nat_plugin.errors import UserError
 from scripts.lib.analysis_options import check_least
-from scripts.lib.cli import run_main, shell
+from scripts.lib.cli import run_main, script_parser, shell
 from scripts.lib.pictures import load_pyplot
 from scripts.lib.results import Row
 from scripts.lib.tuning import figure, report
@@ -46,11 +46,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     Raises:
         UserError: options do not go together.
     """
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n\n", maxsplit=1)[0],
-        epilog=__doc__.split("\n\n", maxsplit=1)[1],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = script_parser(__doc__)
     parser.add_argument(
         "words",
         nargs="*",

@@ -30,7 +30,7 @@ from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
 from nat_plugin.target_candidates.sentence_bleu import signature
 from scripts.lib.candidate_weights import Agreement, along, measure, search
-from scripts.lib.cli import run_main, shell
+from scripts.lib.cli import run_main, script_parser, shell
 from scripts.lib.prepared_data import PreparedData, read_text
 from scripts.lib.tuning.space import parse_grid
 
@@ -43,10 +43,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     Raises:
         UserError: references come from nowhere, or from two places.
     """
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     parser.add_argument("--candidates", nargs="+", type=Path, required=True, metavar="DIR|FILE", help="in γ's order")
     parser.add_argument("--data", type=Path, metavar="DIR", help="folder of scripts/prepare.py, with references")
     parser.add_argument("--split", default="test", help="with --data (default: test)")

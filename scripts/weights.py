@@ -24,17 +24,14 @@ if not __package__:  # run as a file: make the repository importable
 
 from nat_plugin.errors import UserError
 from nat_plugin.weights import SUFFIX, check_dictionaries, write_weights
-from scripts.lib.cli import run_main
+from scripts.lib.cli import run_main, script_parser
 from scripts.lib.generation import displayed_path
 from scripts.lib.trained_model import TrainedModel
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    description, _, epilog = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(__doc__)
     jobs = parser.add_subparsers(dest="job", required=True, metavar="export|import")
     export = jobs.add_parser("export", help="a checkpoint to safetensors")
     export.add_argument("model", type=Path, metavar="RUN|CHECKPOINT", help="run directory, or any fairseq checkpoint")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from nat_plugin.errors import UserError
+from scripts.lib.cli import script_parser
 from scripts.lib.results import Row, read_rows
 
 
@@ -23,10 +24,7 @@ def analysis_parser(
         written: what the help of --output says after that, of what is written beside it.
         with_plot: whether there are plots that --no-plot can do without.
     """
-    description, _, epilog = (doc or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(doc)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories or checkpoints")
     parser.add_argument("--split", default=split, help=f"which part of the data to {read_to} (default: {split})")
     parser.add_argument("--data", type=Path, metavar="DIR", help="data directory (default: each run's own)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import shlex
 import sys
@@ -36,6 +37,14 @@ def run_main(main: Callable[[], int | None]) -> None:
             print(f"error: {error}", file=sys.stderr)
         status = 1
     sys.exit(status)
+
+
+def script_parser(doc: str | None) -> argparse.ArgumentParser:
+    """A parser whose help begins with a script's documentation: its first paragraph above the flags, the rest below."""
+    description, _, epilog = (doc or "").partition("\n\n")
+    return argparse.ArgumentParser(
+        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
 
 
 def shell(command: Sequence[object]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nat_plugin.errors import UserError
 from scripts.lib.analysis_options import check_json, check_least
+from scripts.lib.cli import script_parser
 
 _RUNS = Path("runs")  # where scripts/train.py puts them
 
@@ -33,10 +34,7 @@ def recipe_parser(
         default: which of the systems are trained unless the user says so.
         plots: whether there are any to do without.
     """
-    description, _, epilog = (doc or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=description, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = script_parser(doc)
     parser.add_argument("settings", nargs="*", metavar="key=value", help="for scripts/train.py, all systems alike")
     parser.add_argument("--data", default=data, help=f"a file in configs/data, or a prepared folder (default: {data})")
     parser.add_argument("--size", default="tiny", help="a file in configs/size (default: tiny)")
