@@ -22,7 +22,11 @@ def fairseq_parser(program: str) -> Any:
     nat_plugin.register()
     from fairseq import options
 
-    makers = {"train": options.get_training_parser, "generate": options.get_generation_parser}
+    makers = {
+        "train": options.get_training_parser,
+        "generate": options.get_generation_parser,
+        "interactive": options.get_interactive_generation_parser,
+    }
     return makers[program.removeprefix("fairseq-")](default_task="nat_translation")
 
 

@@ -103,12 +103,19 @@ def generate_command(
         "required_batch_size_multiple": 1,
         "no_progress_bar": True,
     }
-    for name, value in flags.items():
-        key = flag_key(name)
-        if key in _RESERVED_FLAGS:
-            raise UserError(f"--{key.replace('_', '-')} cannot be a decoding flag: use {_RESERVED_FLAGS[key]}.")
-        options[key] = value
-    return ["fairseq-generate", displayed_path(data_dir), *to_flags(options)]
+    return ["fairseq-generate", displayed_path(data_dir), *to_flags(options | decoding_options(flags))]
+
+
+def decoding_options(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Flags by the names that configurations give them.
+
+    Raises:
+        UserError: one that a command is given already, or that would hide its output.
+    """
+    options = {flag_key(name): value for name, value in flags.items()}
+    for key in options.keys() & _RESERVED_FLAGS.keys():
+        raise UserError(f"--{key.replace('_', '-')} cannot be a decoding flag: use {_RESERVED_FLAGS[key]}.")
+    return options
 
 
 def flag_key(name: str) -> str:
@@ -122,8 +129,8 @@ def displayed_path(path: str | os.PathLike[str]) -> str:
     return os.path.abspath(path) if relative.startswith(os.pardir) else relative
 
 
-class _OutputReader:
-    """Takes fairseq-generate's output line by line."""
+class OutputReader:
+    """Takes the output of fairseq-generate or fairseq-interactive line by line."""
 
     def __init__(self) -> None:
         self.hypotheses: dict[int, list[Hypothesis]] = {}
@@ -168,7 +175,7 @@ def parse_generate_output(lines: Iterable[str]) -> dict[int, list[Hypothesis]]:
     Raises:
         UserError: an ``H-`` or ``P-`` line without a number where its score belongs, or scores without a hypothesis.
     """
-    reader = _OutputReader()
+    reader = OutputReader()
     for line in lines:
         reader.feed(line.rstrip("\n"))
     return reader.hypotheses
@@ -194,12 +201,12 @@ def run_generate(
         UserError: fairseq-generate failed; the message carries its own last error.
     """
     threads = threads or default_threads()
-    reader = _OutputReader()
+    reader = OutputReader()
     path = Path(log_path)
     with atomic_write(path) as log, tempfile.TemporaryFile() as errors:
         log.write(f"$ {shell(command)}\n")
         try:
-            status = _stream(command, log, errors, reader, sentences, description, threads)
+            status = stream(command, log, errors, reader, sentences, description, threads)
         finally:
             errors.seek(0)
             error_text = errors.read().decode("utf-8", "replace")
@@ -214,11 +221,11 @@ def run_generate(
     return Generation(reader.hypotheses, reader.translated, reader.seconds, threads)
 
 
-def _stream(
+def stream(
     command: Sequence[str],
     log: IO[str],
     errors: IO[bytes],
-    reader: _OutputReader,
+    reader: OutputReader,
     sentences: int | None,
     description: str,
     threads: int,

@@ -109,14 +109,26 @@ def read_text(path: Path) -> list[str]:
         raise UserError(f"there is no file {path}: check the path.") from error
     except IsADirectoryError as error:
         raise UserError(f"{path} is a folder: name a text file.") from error
+    return decode_text(data, str(path))
+
+
+def decode_text(data: bytes, name: str) -> list[str]:
+    """The lines of a text; only ``\\n`` (or ``\\r\\n``) ends one.
+
+    Args:
+        name: what to call it in a message.
+
+    Raises:
+        UserError: it is empty, or a line is not UTF-8.
+    """
     if not data:
-        raise UserError(f"{path} is empty: give a file with one sentence a line.")
+        raise UserError(f"{name} is empty: give a text with one sentence a line.")
     lines = []
     for number, raw in enumerate(data.removesuffix(b"\n").split(b"\n"), start=1):
         try:
             lines.append(raw.decode("utf-8").rstrip("\r"))
         except UnicodeDecodeError as error:
             raise UserError(
-                f"{path}:{number} is not UTF-8 (byte {error.start + 1} of the line): convert the file to UTF-8."
+                f"{name}:{number} is not UTF-8 (byte {error.start + 1} of the line): convert the file to UTF-8."
             ) from error
     return lines
