@@ -49,8 +49,8 @@ def embeddings(cfg: Any, source: Any, target: Any) -> tuple[nn.Embedding, nn.Emb
         return _embedding(len(source), cfg.encoder_embed_dim, source.pad()), decoder
     if source != target:
         raise UserError(
-            "--share-embeddings all needs one joint dictionary, but source and target differ: use "
-            "--share-embeddings decoder, or prepare the data with a joint dictionary."
+            "--share-embeddings all, which is the default, needs one joint dictionary, but source and target differ: "
+            "add --share-embeddings decoder, or prepare the data with a joint dictionary."
         )
     if cfg.encoder_embed_dim != cfg.decoder_embed_dim:
         raise UserError(

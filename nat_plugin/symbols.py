@@ -7,7 +7,9 @@ and neither may reach an output string.
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Sequence
 from typing import Any
 
 MASK = "<mask>"
@@ -16,6 +18,11 @@ SPECIAL_SYMBOLS = (MASK, BLANK)
 
 # fairseq-preprocess fills a dictionary with these to a multiple of 8 entries
 _FILLER = re.compile(r"madeupword[0-9]{4}")
+
+
+def words_digest(words: Sequence[str]) -> str:
+    """SHA-256 of words in their order: two dictionaries that share it number the same words alike."""
+    return hashlib.sha256("\n".join(words).encode()).hexdigest()
 
 
 def word_ids(dictionary: Any) -> list[int]:

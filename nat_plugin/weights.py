@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import nat_plugin
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write
+from nat_plugin.symbols import words_digest
 
 if TYPE_CHECKING:
     import torch  # seconds to import
@@ -112,7 +113,7 @@ def _describe_dictionaries(task: Mapping[str, Any], data: Path) -> dict[str, dic
         if not language:
             raise UserError(f"the checkpoint does not name its {side} language: use one of a translation task.")
         words = dictionary_words(data / f"dict.{language}.txt")
-        found[side] = {"language": language, "words": len(words), "sha256": _digest(words)}
+        found[side] = {"language": language, "words": len(words), "sha256": words_digest(words)}
     return found
 
 
@@ -126,10 +127,6 @@ def dictionary_words(path: Path) -> list[str]:
         return [line.rpartition(" ")[0] for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"the dictionary {path} cannot be read ({error}): name the model's data folder.") from error
-
-
-def _digest(words: list[str]) -> str:
-    return hashlib.sha256("\n".join(words).encode()).hexdigest()
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -172,7 +169,7 @@ def check_dictionaries(path: str | os.PathLike[str], data: Path, named: str | No
         trained = metadata["dictionaries"][side]
         dictionary = data / f"dict.{trained['language']}.txt"
         words = dictionary_words(dictionary)
-        if _digest(words[: trained["words"]]) != trained["sha256"]:
+        if words_digest(words[: trained["words"]]) != trained["sha256"]:
             raise UserError(
                 f"{named or path} was trained with another {side} dictionary ({trained['words']} words) than "
                 f"{dictionary} ({len(words)} words): use data that were prepared with its own."

@@ -45,7 +45,13 @@ class System(NamedTuple):
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = script_parser(__doc__)
-    parser.add_argument("systems", nargs="+", type=Path, metavar="FILE", help="rows or texts, the baseline first")
+    parser.add_argument(
+        "systems",
+        nargs="+",
+        type=Path,
+        metavar="FILE|RUN",
+        help="rows, runs (their RUN/results/test.json) or texts, the baseline first",
+    )
     parser.add_argument(
         "--names", nargs="+", metavar="NAME", help="what to call them (default: as the row, or the file)"
     )
@@ -64,11 +70,15 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 def read_system(path: Path) -> System:
-    """A row of scripts/evaluate.py with its translations, or a text.
+    """A row of scripts/evaluate.py with its translations, of a run that of its test set, or a text.
 
     Raises:
         UserError: a file is missing or is something else.
     """
+    if path.is_dir():
+        path = path / "results" / "test.json"
+        if not path.is_file():
+            raise UserError(f"there is no {path}: run scripts/evaluate.py first, or name a row or a text.")
     if path.suffix != ".json":
         return System(path.name, read_text(path), [], None)
     rows = read_rows(path)

@@ -28,6 +28,8 @@ _OURS_INSTEAD = {
     "max_len_b": "--length-multiplier",
     "iter_decode_with_external_reranker": "--reranker",
 }
+FOR_PREDICTED_LENGTHS = ("length_multiplier", "length_candidates", "iterations", "remask_neighbours")
+"""Options that have no meaning where the source's length gives the canvas's."""
 _OF_BEAM_SEARCH = frozenset(
     {
         *("ctc_beam_tokens", "ctc_candidates", "ctc_search", "ctc_workers"),
@@ -184,7 +186,7 @@ def check_model(
         UserError: an option that the model has no use for.
     """
     if upsamples:
-        for name in ("length_multiplier", "length_candidates", "iterations", "remask_neighbours"):
+        for name in FOR_PREDICTED_LENGTHS:
             value = getattr(options, name)
             if value != getattr(DecodingOptions, name):
                 said = _flag(name) if value is True else f"{_flag(name)} {value}"

@@ -178,6 +178,10 @@ def _guarded_resumption(original: Function) -> Function:
 
 
 def _missing(path: str) -> UserError:
+    if os.path.isdir(path):
+        return UserError(
+            f"{path} is a folder: name a checkpoint in it, such as {os.path.join(path, 'checkpoint_best.pt')}."
+        )
     return UserError(f"there is no checkpoint at {path}: check --path, --restore-file or --finetune-from-model.")
 
 

@@ -20,6 +20,10 @@ _KNOWN = (
         "legacy_ddp.",
     ),
     (
+        re.compile(r"override (tokenizer|bpe)\.source_lang=null|source_lang.*(tokenizer|bpe)"),
+        "--tokenizer moses has to know the languages: add --source-lang and --target-lang.",
+    ),
+    (
         re.compile("Must specify batch size"),
         "the batch size is missing: give --max-tokens, or --batch-size.",
     ),

@@ -20,7 +20,7 @@ from nat_plugin.decoding.latent import has_latent
 from nat_plugin.decoding.options import check_model, from_fairseq
 from nat_plugin.decoding.reranking import TeacherReranker
 from nat_plugin.errors import UserError
-from nat_plugin.symbols import BLANK, MASK
+from nat_plugin.symbols import BLANK, MASK, words_digest
 from nat_plugin.tasks.batches import even_batches
 from nat_plugin.tasks.binarised import check_tokens, refuse_empty
 from nat_plugin.tasks.candidate_options import CandidateOptions
@@ -29,6 +29,8 @@ from nat_plugin.tasks.config import NatTranslationConfig, decoding_options
 from nat_plugin.tasks.dictionaries import add_special_symbols, load_dictionary
 
 logger = logging.getLogger(__name__)
+
+_DICTIONARIES = "dictionaries"  # in a checkpoint's task_state
 
 
 @register_task("nat_translation", dataclass=NatTranslationConfig)
@@ -70,6 +72,30 @@ class NatTranslationTask(TranslationTask):
             if cfg.eval_bleu_detok not in encoders.TOKENIZER_REGISTRY:
                 known = ", ".join(sorted(encoders.TOKENIZER_REGISTRY))
                 raise UserError(f"--eval-bleu-detok {cfg.eval_bleu_detok} is no tokenizer of fairseq: use {known}.")
+
+    def state_dict(self) -> Dict[str, Any]:
+        """What a checkpoint keeps of the task: beside fairseq's, which dictionaries numbered the words."""
+        return {**super().state_dict(), _DICTIONARIES: self._dictionary_digests()}
+
+    def load_state_dict(self, state_dict: Dict[str, Any]) -> None:
+        """Called wherever a model is read for this task.
+
+        Raises:
+            UserError: its checkpoint is of other dictionaries, which may well have as many words.
+        """
+        state = dict(state_dict)
+        theirs, ours = state.pop(_DICTIONARIES, {}), self._dictionary_digests()
+        different = [side for side in ours if theirs.get(side, ours[side]) != ours[side]]
+        if different:
+            raise UserError(
+                f"the checkpoint was trained with another {' and another '.join(different)} dictionary than that of "
+                f"{self.cfg.data}: name the data that it was trained on, or data binarised with its dictionaries."
+            )
+        super().load_state_dict(state)
+
+    def _dictionary_digests(self) -> Dict[str, str]:
+        sides = {"source": self.src_dict, "target": self.tgt_dict}
+        return {side: words_digest(dictionary.symbols) for side, dictionary in sides.items()}
 
     @classmethod
     def load_dictionary(cls, filename: str) -> Dictionary:

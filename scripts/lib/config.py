@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,7 @@ def compose_run(overrides: Sequence[str], config_folder: Path = CONFIG_FOLDER) -
         OmegaConf.register_new_resolver("part", _part)
         OmegaConf.register_new_resolver("folders", _folders)
     prepared = [part for override in overrides for part in _prepare_override(override, config_folder)]
+    prepared += _name_of_folder(overrides)
     if not any(override.startswith("machine=") for override in prepared):
         prepared.append(f"machine={detect_machine()}")
     try:
@@ -71,7 +74,7 @@ def compose_run(overrides: Sequence[str], config_folder: Path = CONFIG_FOLDER) -
             composed: DictConfig = compose("train", overrides=prepared)
         resolved = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(_one_sentence(error)) from error
+        raise UserError(_one_sentence(error, config_folder)) from error
     assert isinstance(resolved, dict)
     config: dict[str, Any] = {str(key): value for key, value in resolved.items()}
     _validate(config)
@@ -102,8 +105,19 @@ def _prepare_override(override: str, config_folder: Path) -> list[str]:
     key, equals, value = override.partition("=")
     if not equals:
         raise UserError(f"'{override}' is no key=value pair: write for example data=multi30k_en_de or fairseq.lr=5e-4.")
-    if key == "data" and not (config_folder / "data" / f"{value}.yaml").is_file() and Path(value).is_dir():
-        return _data_folder(Path(value))
+    if key.startswith(("+", "~")):
+        raise UserError(
+            f"'{override}' adds a key that nothing reads: write fairseq.KEY=VALUE for a flag of fairseq-train, and "
+            "generate.KEY=VALUE for one of decoding."
+        )
+    if key == "data" and not (config_folder / "data" / f"{value}.yaml").is_file():
+        if Path(value).is_dir():
+            return _data_folder(Path(value))
+        if "/" in value:
+            raise UserError(
+                f"there is no data folder {value} (from {Path.cwd()}): correct the path, or make it with "
+                "scripts/prepare.py."
+            )
     if override == "machine=auto":
         return []
     if key in ("run", "start_from"):
@@ -115,6 +129,16 @@ def _prepare_override(override: str, config_folder: Path) -> list[str]:
     return [override]
 
 
+def _name_of_folder(overrides: Sequence[str]) -> list[str]:
+    """A run in a folder of the user's choice is called by that, unless it is given a name: others of its method and
+    data have the usual one."""
+    given = dict(override.split("=", 1) for override in overrides if override.startswith(("run=", "name=")))
+    if "run" not in given or "name" in given:
+        return []
+    folder = Path(given["run"]).resolve()
+    return [f"name={json.dumps(f'{folder.parent.name}/{folder.name}')}"]
+
+
 def _data_folder(folder: Path) -> list[str]:
     """Overrides for a folder that scripts/prepare.py or scripts/distill.py wrote."""
     record = folder / "prepare.json"
@@ -123,7 +147,8 @@ def _data_folder(folder: Path) -> list[str]:
         source, target = languages["source_lang"], languages["target_lang"]
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
-            f"{folder} has no usable prepare.json ({error}): make the folder with scripts/prepare.py."
+            f"{folder} has no usable prepare.json ({error}): make the folder with scripts/prepare.py, or finish "
+            "scripts/distill.py, which writes it last."
         ) from error
     same = (folder / f"dict.{source}.txt").read_bytes() == (folder / f"dict.{target}.txt").read_bytes()
     return [
@@ -136,8 +161,19 @@ def _data_folder(folder: Path) -> list[str]:
     ]
 
 
-def _one_sentence(error: Exception) -> str:
-    """Hydra's message without its hints about other ways to configure Hydra."""
+def _one_sentence(error: Exception, config_folder: Path) -> str:
+    """Hydra's message without its hints about other ways to configure Hydra; or ours, of what is often misspelled."""
+    if setting := re.search(r"Could not override '([\w.]+)'", str(error)):
+        return (
+            f"there is no setting '{setting[1]}': write fairseq.{setting[1]}=… for a flag of fairseq-train, and "
+            f"generate.{setting[1]}=… for one of decoding."
+        )
+    if choice := re.search(r"Could not find '(\w+)/(.+?)'", str(error)):
+        group, name = choice.groups()
+        known = sorted(path.stem for path in (config_folder / group).glob("*.yaml"))
+        nearest = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {nearest[0]}? There are " if nearest else ""
+        return f"there is no {group}={name}: {hint}{', '.join(known)}."
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     noise = ("Set the environment", "full_key:", "object_type=", "See ", "Config search path:", "provider=")
     kept = [line.removeprefix("In 'train': ") for line in lines if not line.startswith(noise)]

@@ -80,6 +80,8 @@ class Run:
         Raises:
             UserError: the folder is no run directory.
         """
+        if not self.folder.is_dir():
+            raise UserError(f"there is no folder {self.folder}: name one made by scripts/train.py.")
         try:
             config = OmegaConf.to_container(OmegaConf.load(self.config_file))
         except (OSError, YAMLError, OmegaConfBaseException) as error:
@@ -96,12 +98,12 @@ class Run:
             handle.write(OmegaConf.to_yaml(OmegaConf.create({key: config[key] for key in config if key != "run"})))
 
     def check_continues(self, config: Mapping[str, Any]) -> None:
-        """Refuse to continue a training under another configuration.
+        """Refuse to continue a training under another configuration; one that has left no checkpoint begins anew.
 
         Raises:
             UserError: something that shapes the training differs, or its end was moved closer.
         """
-        if not self.config_file.exists():
+        if not self.config_file.exists() or not any(self.checkpoints.glob("*.pt")):
             return
         differences = config_differences(self.read_config(), config)
         if differences:

@@ -86,7 +86,7 @@ class TrainedModel:
                 run=run,
                 name=config.get("name") or f"{folder.resolve().parent.name}/{folder.resolve().name}",
                 method=method["name"],
-                data=Path(data["path"]),
+                data=_found(Path(data["path"]), folder),
                 source_lang=data["source_lang"],
                 target_lang=data["target_lang"],
                 task=(config.get("fairseq") or {}).get("task") or _default_task(method["kind"]),
@@ -132,3 +132,10 @@ def _read_tuned(path: Path) -> dict[str, Any]:
         return {flag_key(key): value for key, value in tuned.items()}
     except (ValueError, AttributeError) as error:
         raise UserError(f"{path} is not what scripts/tune.py writes ({error}): remove it, or tune again.") from error
+
+
+def _found(data: Path, run: Path) -> Path:
+    """The data of a run, whose configuration names them from where it was trained: from here, or a folder above it."""
+    if data.is_absolute() or data.is_dir():
+        return data
+    return next((parent / data for parent in run.resolve().parents if (parent / data).is_dir()), data)

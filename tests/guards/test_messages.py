@@ -43,6 +43,10 @@ def while_handling(first: BaseException, second: BaseException) -> BaseException
         (OSError(28, "No space left on device"), "No space left on device."),
         (AssertionError("--path required for generation!"), "--path required for generation."),
         (raised(lambda: __import__("ast").literal_eval("{x")), "--model-overrides"),
+        (
+            ValueError("Error merging override tokenizer.source_lang=null"),
+            "--tokenizer moses has to know the languages",
+        ),
         (ImportError("Cannot find FullyShardedDataParallel. Please install"), "--ddp-backend fully_sharded"),
         (
             ProcessRaisedException("\n\n-- Process 0 terminated\nnat_plugin.errors.UserError: mend this.\n", 0, 1),

@@ -52,6 +52,16 @@ def test_rows_bring_their_translations_references_and_names(tmp_path: Path, caps
     assert record["signature"] in shown
 
 
+def test_a_run_stands_for_the_row_of_its_test_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = prepared_data(tmp_path / "data", REFERENCE)
+    row(tmp_path / "a" / "results", "cross entropy", WORSE, data)
+    row(tmp_path / "b" / "results", "AXE", REFERENCE, data)
+    main([str(tmp_path / "a"), str(tmp_path / "b"), "--samples", "20"])
+    assert "cross entropy" in capsys.readouterr().out
+    with pytest.raises(UserError, match=r"there is no .*data/results/test\.json: run scripts/evaluate\.py first"):
+        main([str(data), str(tmp_path / "b")])
+
+
 def test_texts_need_references_and_names_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reference = write(tmp_path / "ref.de", REFERENCE)
     worse, better = write(tmp_path / "a" / "out.de", WORSE), write(tmp_path / "b" / "out.de", REFERENCE)

@@ -319,10 +319,13 @@ def test_an_absent_machine_is_what_is_found_here(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (["method=nothing"], ["method/nothing", "cmlm_axe"]),
-        (["data=nowhere"], ["data/nowhere", "multi30k_en_de"]),
+        (["method=nothing"], ["there is no method=nothing: ", "cmlm_axe"]),
+        (["method=ctcc"], ["there is no method=ctcc: did you mean ctc?"]),
+        (["data=nowhere"], ["there is no data=nowhere: ", "multi30k_en_de"]),
+        (["data=data-bin/nowhere"], ["there is no data folder data-bin/nowhere (from /"]),
         (["fairseq.lr"], ["fairseq.lr", "key=value"]),
-        (["speed=3"], ["speed"]),
+        (["speed=3"], ["there is no setting 'speed': write fairseq.speed=", "generate.speed="]),
+        (["+upsample_scale=2"], ["'+upsample_scale=2' adds a key that nothing reads: write fairseq.KEY=VALUE"]),
         (["fairseq.lr='x"], ["fairseq.lr"]),
         (["fairseq.max_tokens=100"], ["fairseq.max_tokens", "machine.max_tokens"]),
         (["fairseq.fp16=true"], ["fairseq.fp16", "machine.precision"]),
@@ -343,6 +346,16 @@ def test_mistakes_get_one_sentence(words: list[str], parts: list[str]) -> None:
     message = str(caught.value)
     assert "\n" not in message
     assert all(part in message for part in parts), message
+
+
+def test_a_run_in_a_folder_of_ones_own_is_called_by_that(tmp_path: Path) -> None:
+    """Two runs of one method and data can then be told apart."""
+    usual, own, named = (
+        compose(*words)["name"] for words in ([], [f"run={tmp_path}/seed2"], [f"run={tmp_path}/seed2", "name=mine"])
+    )
+    assert usual == "generated/cmlm_axe_small"
+    assert own == f"{tmp_path.name}/seed2"
+    assert named == "mine"
 
 
 def test_a_missing_method_is_named_with_its_choices() -> None:

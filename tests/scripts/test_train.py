@@ -252,6 +252,17 @@ def test_another_configuration_in_the_same_directory_is_refused(tiny_data: Path,
         train(settings(tiny_data, teacher_run, max_update=2))
 
 
+def test_a_training_that_never_began_binds_nobody(tmp_path: Path) -> None:
+    """After a misspelled flag, say."""
+    run = Run(tmp_path / "run")
+    run.checkpoints.mkdir(parents=True)
+    run.write_config({"fairseq": {"upsample_scal": 2}})
+    run.check_continues({"fairseq": {"upsample_scale": 2}})
+    (run.checkpoints / "checkpoint_last.pt").touch()
+    with pytest.raises(UserError, match="was made with another configuration"):
+        run.check_continues({"fairseq": {"upsample_scale": 2}})
+
+
 def test_only_the_end_may_move_and_only_outwards() -> None:
     old = {"fairseq": {"max_update": 10, "patience": None, "log_interval": 5}, "machine": {"max_tokens": 1}}
     free = {"fairseq": {"max_update": 20, "patience": None, "log_interval": 1}, "machine": {"max_tokens": 2}}

@@ -244,6 +244,13 @@ def test_refuses_in_one_sentence(words: list[str], message: str, run: Path) -> N
         tune.main([word.format(run=run) for word in words])
 
 
+def test_a_ctc_run_has_no_lengths_to_tune(tiny_data: Path, tmp_path: Path) -> None:
+    run = untrained_runs.make_run(tiny_data, tmp_path / "run", "ctc")
+    with pytest.raises(UserError, match=r"length_multiplier has no meaning for .*, a CTC model.*: tune blank_penalty"):
+        tune.main([str(run), "length_multiplier"])
+    assert not (run / "results").exists()
+
+
 @pytest.mark.parametrize(
     ("method", "settings", "flags"),
     [

@@ -69,6 +69,19 @@ def test_batches_are_split_until_they_divide() -> None:
     assert len(split_to_multiple([np.arange(1)], 4)) == 1
 
 
+def test_a_checkpoint_of_other_dictionaries_of_the_same_size_is_refused() -> None:
+    task, other, older = helpers.task(), helpers.task(), {"more": 1}
+    first, second = (other.target_dictionary.index(word) for word in ("w0", "w1"))
+    symbols = other.target_dictionary.symbols
+    symbols[first], symbols[second] = symbols[second], symbols[first]
+    assert len(other.target_dictionary) == len(task.target_dictionary)
+    task.load_state_dict(helpers.task().state_dict())
+    task.load_state_dict(older)
+    assert task.state.more == 1
+    with pytest.raises(UserError, match="trained with another source and another target dictionary than that of none"):
+        task.load_state_dict(other.state_dict())
+
+
 def test_over_long_sentences_are_refused_or_counted(caplog: pytest.LogCaptureFixture) -> None:
     task = helpers.task()
     sentences = [*helpers.pairs(3), ([1] * 70, [1, 2])]

@@ -13,6 +13,7 @@ from scripts.lib.evaluation import Evaluation
 from scripts.lib.points import file_state
 from scripts.lib.rescoring import RANKING_FLAGS, NBestLists
 from scripts.lib.results import Row
+from scripts.lib.runs import Run
 from scripts.lib.tuning.space import Settings, Space, is_training_setting
 
 METRICS = ("bleu", "chrf", "tokenized_bleu", "tokenized_bleu_uncased")
@@ -51,7 +52,22 @@ class Decoding:
                     f"{name} is a setting of training, and {self.run} is trained: give --train 'data=… method=…' in "
                     "place of the run, so that each value is trained."
                 )
+        self._check_canvas()
         self._plan({})
+
+    def _check_canvas(self) -> None:
+        """Before anything is decoded: values that change nothing, such as λ = 1, are taken from any model."""
+        from nat_plugin.decoding.options import FOR_PREDICTED_LENGTHS
+
+        run = Run(self.run)
+        if not run.config_file.is_file() or not (run.read_config().get("fairseq") or {}).get("upsample_scale"):
+            return
+        for name in self._space.names:
+            if name in FOR_PREDICTED_LENGTHS:
+                raise UserError(
+                    f"{name} has no meaning for {self.run}, a CTC model, whose canvas has a multiple of the source's "
+                    "length: tune blank_penalty, or ctc_beam with token_bonus."
+                )
 
     @property
     def name(self) -> str:
