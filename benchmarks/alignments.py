@@ -29,9 +29,7 @@ import torch
 
 from benchmarks import malloc, on_cuda
 from benchmarks.backends import choose_backends
-from benchmarks.clock import add_clock, check_clock
 from benchmarks.losses import LABEL_SMOOTHING, LOSSES
-from benchmarks.machine import describe_machine
 from benchmarks.problems import Shape, parse_shape
 from benchmarks.ratios import Plan, time_losses, time_viterbi, weigh_losses
 from benchmarks.report import Results, render
@@ -39,6 +37,8 @@ from nat_plugin.alignments.backends import BACKENDS
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
 from scripts.lib.cli import run_main, script_parser, shell
+from scripts.lib.measuring.clock import add_clock, check_clock
+from scripts.lib.measuring.machine import describe_machine
 from scripts.lib.pages import replace_block
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -26,15 +26,15 @@ import torch
 from torch import Tensor
 
 from benchmarks import bars
-from benchmarks.clock import add_clock, check_clock
-from benchmarks.machine import describe_in_words, describe_machine
 from benchmarks.pivot import markdown
-from benchmarks.timing import measure, measure_pairs
 from benchmarks.training import Training
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
 from nat_plugin.models.target_choice import TargetCandidates, choose_targets
 from scripts.lib.cli import run_main, script_parser, shell
+from scripts.lib.measuring.clock import add_clock, check_clock
+from scripts.lib.measuring.machine import describe_in_words, describe_machine
+from scripts.lib.measuring.timing import measure, measure_pairs
 from scripts.lib.pages import replace_block
 
 ROOT = Path(__file__).resolve().parents[1]

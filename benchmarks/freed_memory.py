@@ -25,14 +25,14 @@ from typing import Any
 if not __package__:  # run as a file: make the repository importable
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.machine import describe_in_words, describe_machine
 from benchmarks.malloc import VARIABLES
 from benchmarks.pivot import markdown
-from benchmarks.timing import spread
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
 from scripts.lib.cli import run_main, script_parser, shell
 from scripts.lib.heap import heap_variables
+from scripts.lib.measuring.machine import describe_in_words, describe_machine
+from scripts.lib.measuring.timing import spread
 from scripts.lib.pages import replace_block
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.clock import add_clock
 from nat_plugin.errors import UserError
 from scripts.lib.cli import script_parser
+from scripts.lib.measuring.clock import add_clock
 
 ROOT = Path(__file__).resolve().parents[1]
 

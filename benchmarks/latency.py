@@ -27,12 +27,9 @@ if not __package__:  # run as a file: make the repository importable
 import torch
 
 from benchmarks import bars
-from benchmarks.clock import check_clock
 from benchmarks.inference import BASE, RandomSystem, Task, Width, autoregressive, one_pass
 from benchmarks.inference_options import ROOT, inference_parser, settle
 from benchmarks.latency_report import render
-from benchmarks.machine import describe_machine
-from benchmarks.memory import available
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
 from nat_plugin.processors import cores
@@ -40,6 +37,9 @@ from scripts.lib.cli import run_main, shell
 from scripts.lib.latency.one_by_one import measure_one_by_one, warm_up
 from scripts.lib.latency.rows import one_by_one_figures, throughput_figures
 from scripts.lib.latency.throughput import measure_throughput
+from scripts.lib.measuring.clock import check_clock
+from scripts.lib.measuring.machine import describe_machine
+from scripts.lib.measuring.memory import available
 from scripts.lib.pages import replace_block
 
 OUTPUT = ROOT / "results" / "benchmark_latency.json"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from benchmarks.machine import describe_in_words
 from benchmarks.pivot import markdown
+from scripts.lib.measuring.machine import describe_in_words
 
 Results = dict[str, Any]
 

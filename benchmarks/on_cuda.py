@@ -11,7 +11,7 @@ from benchmarks.losses import LOSSES, step
 from benchmarks.pivot import Figure, case_name, markdown
 from benchmarks.problems import Shape, make_problem
 from benchmarks.programs import programs
-from benchmarks.timing import measure, measure_pairs
+from scripts.lib.measuring.timing import measure, measure_pairs
 
 LOSSES_MEASURED = ("axe", "causal_axe", "ctc", "oaxe")
 # B, n, m, V: logits of 500 MB and more in float32

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from benchmarks.memory import available
 from nat_plugin.errors import UserError
+from scripts.lib.measuring.memory import available
 
 PAD, BLANK = 1, 4
 _FIRST_WORD = 5

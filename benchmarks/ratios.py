@@ -10,11 +10,11 @@ import torch
 
 from benchmarks import bars
 from benchmarks.losses import LOSSES, Loss, baseline_step, step
-from benchmarks.memory import extra_peak
 from benchmarks.pivot import Figure, case_name
 from benchmarks.problems import BLANK, Problem, Shape, make_problem
-from benchmarks.timing import measure, measure_pairs
 from nat_plugin.alignments import ctc_best_alignment
+from scripts.lib.measuring.memory import extra_peak
+from scripts.lib.measuring.timing import measure, measure_pairs
 
 VITERBI = (32, 30, 90)
 
@@ -27,10 +27,10 @@ class Plan:
         losses: keys of :data:`benchmarks.losses.LOSSES`.
         backends: names; losses that are not ours are measured once.
         shapes: with their vocabularies.
-        repetitions, seconds: see :func:`benchmarks.timing.measure_pairs`.
+        repetitions, seconds: see :func:`scripts.lib.measuring.timing.measure_pairs`.
         device: ``cpu`` or ``cuda``.
         dtype: of the logits.
-        clock: see :func:`benchmarks.timing.seconds`.
+        clock: see :func:`scripts.lib.measuring.timing.seconds`.
     """
 
     losses: Sequence[str]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.losses import LOSSES
-from benchmarks.machine import describe_in_words
 from benchmarks.on_cuda import tables
 from benchmarks.pivot import Figure, pivot
+from scripts.lib.measuring.machine import describe_in_words
 
 Results = dict[str, Any]
 

@@ -26,17 +26,17 @@ import torch
 
 from benchmarks import malloc
 from benchmarks.backends import choose_backends
-from benchmarks.clock import add_clock, check_clock
 from benchmarks.losses import LOSSES, step
-from benchmarks.machine import describe_in_words, describe_machine
 from benchmarks.pivot import markdown
 from benchmarks.problems import Shape, make_problem
 from benchmarks.programs import programs
-from benchmarks.timing import measure, slope
 from nat_plugin.alignments.backends import BACKENDS
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
 from scripts.lib.cli import run_main, script_parser, shell
+from scripts.lib.measuring.clock import add_clock, check_clock
+from scripts.lib.measuring.machine import describe_in_words, describe_machine
+from scripts.lib.measuring.timing import measure, slope
 from scripts.lib.pages import replace_block
 
 ROOT = Path(__file__).resolve().parents[1]

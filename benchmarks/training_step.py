@@ -25,16 +25,16 @@ import torch
 
 from benchmarks import bars, malloc
 from benchmarks.backends import choose_backends
-from benchmarks.clock import add_clock, check_clock
-from benchmarks.machine import describe_in_words, describe_machine
-from benchmarks.memory import extra_peak
 from benchmarks.pivot import markdown
-from benchmarks.timing import measure_pairs
 from benchmarks.training import BASELINE, CRITERIONS, Training
 from nat_plugin.alignments.backends import BACKENDS
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
 from scripts.lib.cli import run_main, script_parser, shell
+from scripts.lib.measuring.clock import add_clock, check_clock
+from scripts.lib.measuring.machine import describe_in_words, describe_machine
+from scripts.lib.measuring.memory import extra_peak
+from scripts.lib.measuring.timing import measure_pairs
 from scripts.lib.pages import replace_block
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -24,7 +24,6 @@ if not __package__:  # run as a file: make the repository importable
 
 import torch
 
-from benchmarks.machine import versions
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
 from scripts.lib.alignments import figure, report, rows
@@ -32,6 +31,7 @@ from scripts.lib.alignments.reader import AlignmentReader, Example
 from scripts.lib.analysis_options import analysis_parser, check_names, check_options, read_own_rows
 from scripts.lib.cli import run_main, shell
 from scripts.lib.generation import default_threads, displayed_path
+from scripts.lib.measuring.machine import versions
 from scripts.lib.pictures import load_pyplot
 from scripts.lib.results import Row, update_rows
 from scripts.lib.signatures import device_name

@@ -23,7 +23,6 @@ if not __package__:  # run as a file: make the repository importable
 
 import torch
 
-from benchmarks.machine import versions
 from nat_plugin.files import atomic_write, write_json
 from scripts.lib.analysed_runs import plan_runs
 from scripts.lib.analysis_options import analysis_parser, check_options, read_own_rows
@@ -35,6 +34,7 @@ from scripts.lib.confidence.measuring import measure_confidence
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import default_threads, displayed_path
 from scripts.lib.in_process import SplitTranslator
+from scripts.lib.measuring.machine import versions
 from scripts.lib.pictures import load_pyplot
 from scripts.lib.results import Row, update_rows
 from scripts.lib.signatures import device_name, one_line

@@ -26,7 +26,6 @@ if not __package__:  # run as a file: make the repository importable
 import torch
 from tqdm import tqdm
 
-from benchmarks.machine import versions
 from nat_plugin.analysis.state_noise import PLACES
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
@@ -37,6 +36,7 @@ from scripts.lib.cli import run_main, shell
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import default_threads, displayed_path
 from scripts.lib.in_process import SplitTranslator
+from scripts.lib.measuring.machine import versions
 from scripts.lib.noise import figure, report
 from scripts.lib.noise.measuring import NOISES, Condition, NoisySystem
 from scripts.lib.pictures import load_pyplot

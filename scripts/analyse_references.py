@@ -25,7 +25,6 @@ if not __package__:  # run as a file: make the repository importable
 
 import torch
 
-from benchmarks.machine import versions
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
 from scripts.evaluate import parse_overrides
@@ -36,6 +35,7 @@ from scripts.lib.cli import run_main, shell
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import default_threads, displayed_path
 from scripts.lib.in_process import SplitTranslator
+from scripts.lib.measuring.machine import versions
 from scripts.lib.references import measuring, report
 from scripts.lib.results import Row, update_rows
 from scripts.lib.signatures import device_name, one_line

@@ -25,7 +25,6 @@ if not __package__:  # run as a file: make the repository importable
 import torch
 from tabulate import tabulate
 
-from benchmarks.machine import versions
 from nat_plugin.analysis.size_ladder import Rung, bracket
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
@@ -35,6 +34,7 @@ from scripts.lib.cli import run_main, script_parser, shell
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import default_threads, displayed_path
 from scripts.lib.in_process import SplitTranslator
+from scripts.lib.measuring.machine import versions
 from scripts.lib.points import PointStore, file_state
 from scripts.lib.results import Row, update_rows
 from scripts.lib.signatures import device_name, one_line

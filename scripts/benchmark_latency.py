@@ -28,8 +28,6 @@ if not __package__:  # run as a file: make the repository importable
 
 import torch
 
-from benchmarks.clock import add_clock, check_clock
-from benchmarks.memory import available
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
 from scripts.lib.cli import run_main, script_parser, shell
@@ -37,6 +35,8 @@ from scripts.lib.generation import default_threads
 from scripts.lib.latency import figure, report, rows
 from scripts.lib.latency.comparison import Comparison, Settings
 from scripts.lib.latency.systems import SystemSpec, plan_systems
+from scripts.lib.measuring.clock import add_clock, check_clock
+from scripts.lib.measuring.memory import available
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:

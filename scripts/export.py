@@ -25,7 +25,6 @@ if not __package__:  # run as a file: make the repository importable
 import torch
 from tabulate import tabulate
 
-from benchmarks.machine import describe_machine
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
 from nat_plugin.serving.onnx_export import check_installed
@@ -47,6 +46,7 @@ from scripts.lib.generation import Generation, displayed_path
 from scripts.lib.latency.one_by_one import measure_one_by_one, warm_up
 from scripts.lib.latency.rows import Row, one_by_one_figures
 from scripts.lib.latency.translator import Translates, Translator
+from scripts.lib.measuring.machine import describe_machine
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:

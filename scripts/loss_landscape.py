@@ -23,7 +23,6 @@ if not __package__:  # run as a file: make the repository importable
 import torch
 from tqdm import tqdm
 
-from benchmarks.machine import versions
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
 from scripts.evaluate import parse_overrides
@@ -33,6 +32,7 @@ from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import default_threads, displayed_path
 from scripts.lib.landscape import report
 from scripts.lib.landscape.measuring import Landscape
+from scripts.lib.measuring.machine import versions
 from scripts.lib.pictures import load_pyplot
 from scripts.lib.results import Row
 from scripts.lib.signatures import device_name, one_line

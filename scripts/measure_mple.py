@@ -26,7 +26,6 @@ if not __package__:  # run as a file: make the repository importable
 
 import torch
 
-from benchmarks.machine import versions
 from nat_plugin.analysis.mple import BETAS, bits_per_token, target_cost
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
@@ -36,6 +35,7 @@ from scripts.lib.analysis_options import add_overrides, analysis_parser, check_o
 from scripts.lib.cli import run_main, shell
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import default_threads, displayed_path
+from scripts.lib.measuring.machine import versions
 from scripts.lib.mple import figure, report
 from scripts.lib.mple.correlation import correlate
 from scripts.lib.mple.measuring import DEFAULT, SAMPLED, Inputs, MpleSystem, mean_sentence_bleu

@@ -28,7 +28,6 @@ if not __package__:  # run as a file: make the repository importable
 
 import torch
 
-from benchmarks.machine import versions
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
 from scripts import train
@@ -40,6 +39,7 @@ from scripts.lib.generation import default_threads, displayed_path
 from scripts.lib.halves import plan, report
 from scripts.lib.halves.plan import Training
 from scripts.lib.in_process import SplitTranslator
+from scripts.lib.measuring.machine import versions
 from scripts.lib.pictures import load_pyplot
 from scripts.lib.points import PointStore, file_state
 from scripts.lib.results import Row

@@ -23,7 +23,6 @@ if not __package__:  # run as a file: make the repository importable
 
 import torch
 
-from benchmarks.machine import versions
 from nat_plugin.analysis.total_correlation import TotalCorrelation, total_correlation
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
@@ -32,6 +31,7 @@ from scripts.lib.cli import run_main, script_parser, shell
 from scripts.lib.correlation_report import caveats, correlation_table, signature
 from scripts.lib.generation import default_threads, displayed_path
 from scripts.lib.likelihood import LikelihoodReader
+from scripts.lib.measuring.machine import versions
 from scripts.lib.results import Row, update_rows
 from scripts.lib.trained_model import TrainedModel
 

@@ -25,12 +25,12 @@ if not __package__:  # run as a file: make the repository importable
 import numpy as np
 from tabulate import tabulate
 
-from benchmarks.machine import versions
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
 from nat_plugin.target_candidates.sentence_bleu import signature
 from scripts.lib.candidate_weights import Agreement, along, measure, search
 from scripts.lib.cli import run_main, script_parser, shell
+from scripts.lib.measuring.machine import versions
 from scripts.lib.prepared_data import PreparedData, read_text
 from scripts.lib.tuning.space import parse_grid
 

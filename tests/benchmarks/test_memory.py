@@ -14,7 +14,7 @@ from nat_plugin.errors import UserError
 ROOT = Path(__file__).resolve().parents[2]
 MEASURE = """
 import torch
-from benchmarks.memory import extra_peak
+from scripts.lib.measuring.memory import extra_peak
 held = torch.ones(2**23)  # 32 MiB
 def work():
     first = held + 1

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.machine import versions
 from nat_plugin.alignments.backends import backend_in_use
 from nat_plugin.processors import cores
 from scripts.lib.doctor.findings import Finding, good, note, problem
 from scripts.lib.machine import detect_machine
+from scripts.lib.measuring.machine import versions
 
 # What is imported, what of ours needs it, and how to get it.
 _OPTIONAL = (

@@ -12,13 +12,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.machine import describe_machine
-from benchmarks.memory import PeakMemory
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.latency import rows
 from scripts.lib.latency.one_by_one import measure_one_by_one, warm_up
 from scripts.lib.latency.throughput import measure_throughput
 from scripts.lib.latency.translator import Translator, generation_config
+from scripts.lib.measuring.machine import describe_machine
+from scripts.lib.measuring.memory import PeakMemory
 
 _SMALLEST_BATCH = 512  # tokens, where no sentence is longer
 _GIB = 2**30

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from benchmarks.memory import PeakMemory
 from scripts.lib.latency.translator import Sample, Translates, timed
+from scripts.lib.measuring.memory import PeakMemory
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def measure_one_by_one(
         sentences: of each system, one a sample; the same sentences for all.
         block: sentences that a system translates before the next one's turn.
         device: ``cpu`` or ``cuda``, which is waited for.
-        clock: see :func:`benchmarks.timing.seconds`.
+        clock: see :func:`scripts.lib.measuring.timing.seconds`.
         tell: called with the number of sentences done since the last call.
     """
     blocks: list[list[_Block]] = [[] for _ in systems]

@@ -7,13 +7,13 @@ from dataclasses import asdict
 from statistics import quantiles
 from typing import Any
 
-from benchmarks.timing import Spread, spread
 from scripts.lib.cli import shell
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import displayed_path
 from scripts.lib.latency.one_by_one import OneByOne
 from scripts.lib.latency.throughput import Throughput
 from scripts.lib.latency.translator import Translator
+from scripts.lib.measuring.timing import Spread, spread
 from scripts.lib.signatures import one_line
 
 Row = dict[str, Any]

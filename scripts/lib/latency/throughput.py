@@ -10,10 +10,10 @@ from functools import partial
 
 import torch
 
-from benchmarks.memory import PeakMemory
 from nat_plugin.errors import UserError
 from scripts.lib.latency.batch_search import Attempt, fastest, largest_that_fits
 from scripts.lib.latency.translator import Sample, Translates, timed
+from scripts.lib.measuring.memory import PeakMemory
 
 Load = Callable[[], AbstractContextManager[Translates]]
 """Puts one system on the device, and takes it away again: the largest batch is the one that fits beside that system

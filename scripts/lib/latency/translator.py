@@ -15,10 +15,10 @@ import numpy as np
 import torch
 
 import nat_plugin
-from benchmarks.timing import seconds
 from nat_plugin.errors import UserError
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import failure_sentence, generate_command
+from scripts.lib.measuring.timing import seconds
 
 Sample = dict[str, Any]
 """A batch as fairseq collates it, on the CPU: ``id`` [B] and ``net_input`` with ``src_tokens`` [B, S]."""
@@ -39,7 +39,7 @@ class Translates(Protocol):
 
 
 def timed(system: Translates, sample: Sample, device: str, clock: str) -> tuple[float, list[list[int]]]:
-    """Seconds of one translation (:func:`benchmarks.timing.seconds`), and what it gave."""
+    """Seconds of one translation (:func:`scripts.lib.measuring.timing.seconds`), and what it gave."""
     said: list[list[int]] = []
     return seconds(lambda: said.extend(system.translate(sample)), device, clock), said
 

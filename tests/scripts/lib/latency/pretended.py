@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import timing
+from scripts.lib.measuring import timing
 
 
 class Clock:

@@ -51,7 +51,7 @@ def pretend_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
             return 7
 
     monkeypatch.setattr(throughput, "PeakMemory", Memory)
-    monkeypatch.setattr("benchmarks.timing.synchronize", lambda device: None)
+    monkeypatch.setattr("scripts.lib.measuring.timing.synchronize", lambda device: None)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks.timing import CLOCKS
 from nat_plugin.errors import UserError
+from scripts.lib.measuring.timing import CLOCKS
 
 
 def add_clock(parser: argparse.ArgumentParser) -> None:

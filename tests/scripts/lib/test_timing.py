@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import timing
+from scripts.lib.measuring import timing
 
 
 class Clock:
