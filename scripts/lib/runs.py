@@ -81,7 +81,9 @@ class Run:
             UserError: the folder is no run directory.
         """
         if not self.folder.is_dir():
-            raise UserError(f"there is no folder {self.folder}: name one made by scripts/train.py.")
+            raise UserError(
+                f"{self.folder} is no run directory: there is no such folder; name one of scripts/train.py."
+            )
         try:
             config = OmegaConf.to_container(OmegaConf.load(self.config_file))
         except (OSError, YAMLError, OmegaConfBaseException) as error:

@@ -28,7 +28,7 @@ def test_data_are_found_above_the_run_from_wherever_it_is_named(
         assert TrainedModel.load(run).data == expected
     data.rmdir()
     assert TrainedModel.load(run).data == Path("data-bin/toy")
-    with pytest.raises(UserError, match=r"there is no folder .*/nothing: name one made by"):
+    with pytest.raises(UserError, match=r"nothing is no run directory: there is no such folder"):
         TrainedModel.load(run.with_name("nothing"))
 
 
