@@ -53,7 +53,7 @@ class NatCriterionConfig(AlignmentCriterionConfig):
     )
     predict: Predict = field(
         default=Predict.masks,
-        metadata={"help": "what the loss is about: the masked slots, or all (Ghazvininejad et al. 2020, §3.3)"},
+        metadata={"help": "masked slots, or all (Ghazvininejad et al. 2020, §3.3); for nat_ctc it is always all"},
     )
 
 

@@ -109,11 +109,16 @@ class NatTransformerConfig(FairseqDataclass):
     )
     glancing_count: RevealedCount = field(
         default=RevealedCount.floor,
-        metadata={"help": "the number revealed is rounded down, or is a Poisson variable with that mean"},
+        metadata={
+            "help": "glancing or fixed_ratio: the number revealed is ratio × distance rounded down, or Poisson with that mean"
+        },
     )
     glancing_choice: RevealedChoice = field(
         default=RevealedChoice.uniform,
-        metadata={"help": "what is revealed: any tokens, or by their probability in the first pass, or by 1 - it"},
+        metadata={
+            "help": "glancing or fixed_ratio: any tokens are revealed, or by their probability in the first pass, or by "
+            "1 - it"
+        },
     )
     decoder_mask_span: int = field(
         default=1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ _EXAMPLE = (2, 9)  # sentences and tokens that the graph is traced with
 _AT_ONCE = 16  # sentences of a batch in comparisons, as they come: with padding
 # Two computations that differ in rounding alone give scores that are so near, nats a token.
 _ROUNDING = 1e-3
-_NATS = 0.6931471805599453  # of fairseq-generate's printed scores, which are in base 2
+_NATS = math.log(2)  # of fairseq-generate's printed scores, which are in base 2
 
 
 def write_export(translator: Translator, folder: Path, *, reduce_range: bool, details: dict[str, Any]) -> None:

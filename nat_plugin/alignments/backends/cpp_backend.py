@@ -43,6 +43,7 @@ _FORMATS = {torch.float32: "f32", torch.float64: "f64", torch.float16: "f16", to
 
 
 def read_slots(logits: Tensor, tokens: Tensor, lengths: Tensor, mean: bool) -> tuple[Tensor, Tensor, Optional[Tensor]]:
+    """As :func:`.torch_backend.read_slots`."""
     rows, (batch, slots, vocabulary) = _rows(logits), logits.shape
     dtype = accumulation_dtype(logits)
     tokens, rows_a_list = _token_lists(tokens, logits)
@@ -65,6 +66,7 @@ def read_slots(logits: Tensor, tokens: Tensor, lengths: Tensor, mean: bool) -> t
 
 
 def gather_logits(logits: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
+    """As :func:`.torch_backend.gather_logits`."""
     rows, (batch, slots, vocabulary) = _rows(logits), logits.shape
     tokens, rows_a_list = _token_lists(tokens, logits)
     columns = tokens.size(2)
@@ -91,6 +93,7 @@ def write_gradient(
     lengths: Tensor,
     out: Optional[Tensor] = None,
 ) -> Tensor:
+    """As :func:`.torch_backend.write_gradient`."""
     rows, (batch, slots, vocabulary) = _rows(logits), logits.shape
     dtype = accumulation_dtype(logits)
     tokens, rows_a_list = _token_lists(tokens, logits)
@@ -125,6 +128,7 @@ def axe_paths(
     skip_target_penalty: float,
     causal: Causality,
 ) -> tuple[Tensor, Tensor]:
+    """As :func:`.torch_backend.axe_paths`."""
     batch, slots, targets = target_lprobs.shape
     dtype = target_lprobs.dtype
     positions = torch.empty(batch, targets, dtype=torch.int64)
@@ -148,6 +152,7 @@ def axe_paths(
 def ctc_occupancy(
     lprobs: Tensor, targets: Tensor, logit_lengths: Tensor, target_lengths: Tensor
 ) -> tuple[Tensor, Tensor]:
+    """As :func:`.torch_ctc.ctc_occupancy`."""
     costs = torch.empty(lprobs.size(0), dtype=lprobs.dtype)
     occupancy = torch.empty(lprobs.shape, dtype=lprobs.dtype)
     _call_ctc("ctc_occupancy", lprobs, targets, logit_lengths, target_lengths, costs, occupancy)
@@ -155,6 +160,7 @@ def ctc_occupancy(
 
 
 def ctc_best_paths(lprobs: Tensor, targets: Tensor, logit_lengths: Tensor, target_lengths: Tensor) -> Tensor:
+    """As :func:`.torch_backend.ctc_best_paths`."""
     paths = torch.empty(lprobs.shape[:2], dtype=torch.int64)
     _call_ctc("ctc_best_paths", lprobs, targets, logit_lengths, target_lengths, paths)
     return paths

@@ -91,6 +91,7 @@ def side_names(split: str, languages: Languages, files: SplitFiles) -> list[str]
 
 
 def worker_count(job: Job, lines: int) -> int:
+    """How many processes so many lines are worth."""
     return max(1, min(job.workers, lines // _WORTH_A_WORKER))
 
 
@@ -100,16 +101,19 @@ def progress_bar(description: str, lines: int | None) -> tqdm[Any]:
 
 
 def create(stack: ExitStack, path: Path) -> IO[str]:
+    """A new UTF-8 file, and its folder; closed with ``stack``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return stack.enter_context(open(path, "w", encoding="utf-8", newline="\n"))
 
 
 def write(handles: Sequence[IO[str]], columns: Sequence[Sequence[str]]) -> None:
+    """Write each column of lines to its file."""
     for handle, lines in zip(handles, columns, strict=False):
         handle.writelines(f"{line}\n" for line in lines)
 
 
 def read_chunks(readers: Sequence[IO[str]]) -> Iterator[Chunk]:
+    """Lines of parallel files, some thousands at a time, as a column for each file."""
     rows = zip(*readers, strict=True)
     while chunk := list(islice(rows, CHUNK)):
         yield tuple([line.rstrip("\n") for line in column] for column in zip(*chunk, strict=True))
