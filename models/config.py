@@ -110,14 +110,15 @@ class NatTransformerConfig(FairseqDataclass):
     glancing_count: RevealedCount = field(
         default=RevealedCount.floor,
         metadata={
-            "help": "glancing or fixed_ratio: the number revealed is ratio × distance rounded down, or Poisson with that mean"
+            "help": "glancing or fixed_ratio: ratio × distance, rounded down, are revealed, or as many as a Poisson "
+            "variable of that mean says"
         },
     )
     glancing_choice: RevealedChoice = field(
         default=RevealedChoice.uniform,
         metadata={
-            "help": "glancing or fixed_ratio: any tokens are revealed, or by their probability in the first pass, or by "
-            "1 - it"
+            "help": "glancing or fixed_ratio: any tokens are revealed, or by their probability p in the first pass, or "
+            "by 1 - p"
         },
     )
     decoder_mask_span: int = field(

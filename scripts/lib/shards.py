@@ -104,16 +104,17 @@ def translate_missing(plan: ShardPlan, shards: Sequence[int], options: TeacherOp
     # With `initial` the rate and the remaining time count only what is translated now.
     with tqdm(total=total, initial=total - left, unit=" sentences", desc="translating", smoothing=0.05) as progress:
         done = _in_this_process if len(devices) == 1 else _in_processes
-        for shard in done(plan, missing, options, devices[: len(missing)]):
-            progress.update(len(plan.indices(shard)))
+        for sentences in done(plan, missing, options, devices[: len(missing)]):
+            progress.update(sentences)
 
 
 def _in_this_process(
     plan: ShardPlan, shards: Sequence[int], options: TeacherOptions, devices: Sequence[str]
 ) -> Iterator[int]:
+    """Yields the sentences of each batch: a shard may take a laptop minutes."""
     worker = _Worker(plan, options, devices[0])
     for shard in shards:
-        yield worker.translate(shard)
+        yield from worker.translate(shard)
 
 
 def _in_processes(
@@ -153,11 +154,14 @@ class _Worker:
                 "prepare the data again."
             )
 
-    def translate(self, shard: int) -> int:
+    def translate(self, shard: int) -> Iterator[int]:
+        """Translate and write a shard; yields how many sentences each batch has brought."""
         start = time.perf_counter()
-        translations = [row for batch in self._teacher.translate(self._plan.indices(shard)) for row in batch]
+        translations: list[Translation] = []
+        for batch in self._teacher.translate(self._plan.indices(shard)):
+            translations += batch
+            yield len(batch)
         write_shard(self._plan, shard, translations, time.perf_counter() - start)
-        return shard
 
 
 # Set in each process of a pool: loads the model on its first call, so that an error reaches the caller as it is.
@@ -173,4 +177,4 @@ def _start_worker(plan: ShardPlan, options: TeacherOptions, free_devices: Any, t
 
 
 def _translate(shard: int) -> int:
-    return _worker().translate(shard)
+    return sum(_worker().translate(shard))
