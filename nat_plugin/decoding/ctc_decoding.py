@@ -15,6 +15,7 @@ from nat_plugin.decoding.ctc_beam import CtcBeamDecoder, CtcHypothesis, TopToken
 from nat_plugin.decoding.finalising import finalise
 from nat_plugin.decoding.options import DecodingOptions
 from nat_plugin.decoding.output_symbols import OutputSymbols
+from nat_plugin.padding import length_mask
 
 
 class _Found(NamedTuple):
@@ -128,7 +129,8 @@ def alignment_scores(top: TopTokens, lengths: Tensor, tokens: Tensor, token_leng
         token_lengths: [R].
 
     Returns:
-        [R, n], nats; 0 beyond the lengths, and where a sentence has no alignment.
+        [R, n], nats; 0 beyond the lengths, and NaN where a sentence has no alignment in these tokens, as when equal
+        neighbours were merged that stand in slots side by side.
     """
     width = tokens.size(1)
     sought = torch.nn.functional.pad(tokens, (0, 1), value=blank_idx)  # [R, n + 1]
@@ -140,5 +142,6 @@ def alignment_scores(top: TopTokens, lengths: Tensor, tokens: Tensor, token_leng
     path = ctc_best_alignment(window, symbols, lengths, token_lengths, blank_idx=width)
     said = window.gather(2, path.unsqueeze(2)).squeeze(2)
     final = finalise(path, said, lengths, dropped=path.new_tensor([width]), pad_idx=width, collapse=True)
-    place = torch.arange(width, device=tokens.device)
-    return final.scores[:, :width].masked_fill(place >= final.lengths.unsqueeze(1), 0.0)
+    real, is_aligned = length_mask(token_lengths, width), final.lengths.eq(token_lengths)
+    scores = final.scores[:, :width].masked_fill(~real, 0.0)
+    return scores.masked_fill(real & ~is_aligned.unsqueeze(1), float("nan"))

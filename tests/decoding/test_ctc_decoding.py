@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,15 @@ def test_token_scores_are_those_of_the_best_alignment() -> None:
     for row, sentence in enumerate(sentences):
         expected = best_alignment(canvases[row][: slots[row]], sentence)
         assert found[row].tolist() == pytest.approx([*expected, *[0.0] * (width - len(sentence))], abs=1e-5)
+
+
+def test_a_sentence_without_an_alignment_has_no_token_scores() -> None:
+    """The best of each slot says "0 0 0", which is one 0: two of them need a blank between, which is not among them."""
+    top = TopTokens(torch.full((1, 3, 1), -0.1), torch.zeros(1, 3, 1, dtype=torch.int64))
+    for said, expected in (([0], [-0.1]), ([0, 0], [math.nan, math.nan])):
+        tokens = torch.tensor([said])
+        found = alignment_scores(top, torch.tensor([3]), tokens, torch.tensor([len(said)]), BLANK)
+        assert found[0].tolist() == pytest.approx(expected, nan_ok=True)
 
 
 def test_a_sentence_is_searched_before_the_next_ones_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
