@@ -141,10 +141,17 @@ def test_a_smaller_dictionary_is_refused(copied: Path, model: Model, tmp_path: P
         path = copied / f"dict.{language}.txt"
         path.write_text("".join(path.read_text(encoding="utf-8").splitlines(True)[:16]), encoding="utf-8")
     message = generate(copied, model.checkpoint).refusal()
-    assert "does not fit the model" in message
-    assert "dictionaries" in message
+    assert f"trained with another source and another target dictionary than that of {copied}" in message
     message = train(copied, tmp_path, "--max-update", 1).refusal()
     assert "the dictionary has only" in message
+
+
+def test_a_dictionary_in_another_order_is_refused(copied: Path, model: Model) -> None:
+    """It is of the same size, and the translations would be noise."""
+    path = copied / f"dict.{TARGET}.txt"
+    first, second, *others = path.read_text(encoding="utf-8").splitlines(True)
+    path.write_text("".join([second, first, *others]), encoding="utf-8")
+    assert "trained with another target dictionary" in generate(copied, model.checkpoint).refusal()
 
 
 def test_sides_of_unequal_length_are_refused(binarise: Binarise, tmp_path: Path) -> None:
