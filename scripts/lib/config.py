@@ -133,7 +133,7 @@ def _name_of_folder(overrides: Sequence[str]) -> list[str]:
     """A run in a folder of the user's choice is called by that, unless it is given a name: others of its method and
     data have the usual one."""
     given = dict(override.split("=", 1) for override in overrides if override.startswith(("run=", "name=")))
-    if "run" not in given or "name" in given:
+    if "run" not in given or "name" in given or "${" in given["run"]:  # runs/seed2/${name} is made of the usual one
         return []
     folder = Path(given["run"]).resolve()
     return [f"name={json.dumps(f'{folder.parent.name}/{folder.name}')}"]

@@ -353,6 +353,7 @@ def test_a_run_in_a_folder_of_ones_own_is_called_by_that(tmp_path: Path) -> None
     usual, own, named = (
         compose(*words)["name"] for words in ([], [f"run={tmp_path}/seed2"], [f"run={tmp_path}/seed2", "name=mine"])
     )
+    assert compose("run=runs/seed2/${name}")["run"] == f"runs/seed2/{usual}"
     assert usual == "generated/cmlm_axe_small"
     assert own == f"{tmp_path.name}/seed2"
     assert named == "mine"
