@@ -27,11 +27,11 @@ import torch
 
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
-from scripts.evaluate import parse_overrides
 from scripts.lib.analysed_runs import plan_runs
-from scripts.lib.analysis_options import add_overrides, analysis_parser, check_options, read_own_rows
+from scripts.lib.analysis_options import analysis_parser, check_options, read_own_rows
 from scripts.lib.averaging import load_checkpoint
 from scripts.lib.cli import run_main, shell
+from scripts.lib.decoding_arguments import add_overrides, parse_overrides
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import default_threads, displayed_path
 from scripts.lib.in_process import SplitTranslator

@@ -31,6 +31,7 @@ from nat_plugin.processors import cores
 from scripts.lib import distillation
 from scripts.lib.binarise import read_binarised
 from scripts.lib.cli import run_main, script_parser, shell
+from scripts.lib.decoding_arguments import add_checkpoint
 from scripts.lib.generation import generate_command
 from scripts.lib.machine import visible_gpus
 from scripts.lib.parallel_text import sha256
@@ -59,9 +60,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, metavar="DIR", help="data to distil (default: what the teacher saw)")
     parser.add_argument("--split", default="train", help="the split whose targets are replaced (default: train)")
-    parser.add_argument(
-        "--checkpoint", help="file in RUN/checkpoints, or a path (default: averaged.pt, else the best, else the last)"
-    )
+    add_checkpoint(parser)
     parser.add_argument("--beam", type=int, help="beam size (default: the run's generate.beam, 5)")
     parser.add_argument("--lenpen", type=float, help="length penalty (default: the run's generate.lenpen, 1)")
     parser.add_argument(

@@ -12,7 +12,6 @@ fairseq-generate's whole output (.log); figures and their definitions are descri
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -22,12 +21,12 @@ from typing import Any
 if not __package__:  # run as a file: make the repository importable
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import yaml
 
 from nat_plugin.errors import UserError
 from scripts.lib.cli import run_main, script_parser
+from scripts.lib.decoding_arguments import add_decoding, parse_overrides
 from scripts.lib.evaluation import Evaluation
-from scripts.lib.generation import displayed_path, flag_key
+from scripts.lib.generation import displayed_path
 from scripts.lib.prepared_data import read_text
 from scripts.lib.results import Row, read_rows, table, update_rows
 from scripts.lib.scoring import copied_share, default_tokenizer, score
@@ -42,26 +41,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser = script_parser(__doc__)
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run directories of scripts/train.py")
     parser.add_argument("--split", help="which part of the data to translate (default: test)")
-    parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="data directory (default: the one that trained the run)"
-    )
-    parser.add_argument(
-        "--checkpoint", help="file in RUN/checkpoints, or a path (default: averaged.pt, else the best, else the last)"
-    )
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="decoding flags that win over the run's, such as length_multiplier=1.05 or deduplicate=true",
-    )
-    parser.add_argument(
-        "--tuned", type=Path, metavar="FILE", help="RUN/results/tune_….json to decode by (default: RUN/tuned.json)"
-    )
+    add_decoding(parser)
     parser.add_argument("--suffix", help="added to the names of the result files (default: what --set changes)")
-    parser.add_argument("--threads", type=int, help="processor threads (default: OMP_NUM_THREADS, else all processors)")
     parser.add_argument("--hypotheses", type=Path, metavar="FILE", help="score this detokenised text instead of a run")
     parser.add_argument("--references", type=Path, nargs="+", metavar="FILE", help="what to compare --hypotheses with")
     parser.add_argument("--source", type=Path, metavar="FILE", help="the text that --hypotheses is a translation of")
@@ -108,24 +89,6 @@ def _refuse(flags: dict[str, Any], why: str) -> None:
     for flag, value in flags.items():
         if value:
             raise UserError(f"{flag} {why}.")
-
-
-def parse_overrides(pairs: Sequence[str]) -> dict[str, Any]:
-    """What --set says.
-
-    Raises:
-        UserError: a pair is no key=value, or its value cannot be read.
-    """
-    overrides: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not re.fullmatch(r"[A-Za-z][\w-]*", key):
-            raise UserError(f"--set {pair} is no KEY=VALUE: write for example --set iterations=10, after the runs.")
-        try:
-            overrides[flag_key(key)] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise UserError(f"--set {pair} has a value that cannot be read: quote it.") from error
-    return overrides
 
 
 def evaluate_files(arguments: argparse.Namespace) -> Row:

@@ -29,8 +29,8 @@ from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
 from nat_plugin.serving.onnx_export import check_installed
 from nat_plugin.serving.runtime import DESCRIPTION, OnnxTranslator
-from scripts.evaluate import parse_overrides
 from scripts.lib.cli import run_main, script_parser, shell
+from scripts.lib.decoding_arguments import add_overrides, parse_overrides
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.exporting import (
     PACKAGES,
@@ -61,15 +61,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--checkpoint", help="file in RUN/checkpoints, or a path (default: as scripts/evaluate.py)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="data to check with (default: the run's own)")
     parser.add_argument("--split", default="test", help="which part of it (default: test)")
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="decoding flags that win over the run's, and are built in",
-    )
+    add_overrides(parser, "decoding flags that win over the run's, and are built in")
     parser.add_argument(
         "--reduce-range",
         action="store_true",

@@ -25,9 +25,9 @@ from tqdm import tqdm
 
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
-from scripts.evaluate import parse_overrides
-from scripts.lib.analysis_options import add_overrides, check_json, check_least
+from scripts.lib.analysis_options import check_json, check_least
 from scripts.lib.cli import run_main, script_parser, shell
+from scripts.lib.decoding_arguments import add_overrides, parse_overrides
 from scripts.lib.evaluation import Evaluation
 from scripts.lib.generation import default_threads, displayed_path
 from scripts.lib.landscape import report

@@ -24,10 +24,10 @@ import torch
 
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write
-from scripts.evaluate import parse_overrides
 from scripts.lib.analysed_runs import plan_runs
-from scripts.lib.analysis_options import add_overrides, check_least
+from scripts.lib.analysis_options import check_least
 from scripts.lib.cli import run_main, script_parser, shell
+from scripts.lib.decoding_arguments import add_checkpoint, add_overrides, parse_overrides
 from scripts.lib.generation import default_threads, displayed_path
 from scripts.lib.in_process import SplitTranslator
 from scripts.lib.report.page import render_page
@@ -59,9 +59,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     parser.add_argument("--split", default="test", help="which part of the data (default: test)")
     parser.add_argument("--data", type=Path, metavar="DIR", help="data directory (default: each run's own)")
-    parser.add_argument(
-        "--checkpoint", help="file in RUN/checkpoints, or a path (default: averaged.pt, else the best, else the last)"
-    )
+    add_checkpoint(parser)
     add_overrides(parser, "decoding flags that win over the run's, such as iterations=10")
     parser.add_argument("--max-tokens", type=int, default=4096, metavar="N", help="of a batch (default: 4096)")
     parser.add_argument("--threads", type=int, help="processor threads (default: OMP_NUM_THREADS, else all processors)")

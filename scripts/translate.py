@@ -23,8 +23,8 @@ if not __package__:  # run as a file: make the repository importable
 
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_lines
-from scripts.evaluate import parse_overrides
 from scripts.lib.cli import run_main, script_parser, shell
+from scripts.lib.decoding_arguments import add_decoding, parse_overrides
 from scripts.lib.interactive import interactive_command, run_interactive
 from scripts.lib.new_text import SourceSide
 from scripts.lib.prepared_data import PreparedData, decode_text, read_text
@@ -41,25 +41,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("run", type=Path, metavar="RUN", help="run directory of scripts/train.py, or a checkpoint")
     parser.add_argument("--input", type=Path, metavar="FILE", help="UTF-8 text (default: standard input)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="where it goes (default: standard output)")
-    parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="data directory (default: the one that trained the run)"
-    )
-    parser.add_argument(
-        "--checkpoint", help="file in RUN/checkpoints, or a path (default: averaged.pt, else the best, else the last)"
-    )
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="decoding flags that win over the run's, such as length_multiplier=1.05 or deduplicate=true",
-    )
-    parser.add_argument(
-        "--tuned", type=Path, metavar="FILE", help="RUN/results/tune_….json to decode by (default: RUN/tuned.json)"
-    )
-    parser.add_argument("--threads", type=int, help="processor threads (default: OMP_NUM_THREADS, else all processors)")
+    add_decoding(parser)
     options = parser.parse_args(arguments)
     if options.threads is not None and options.threads < 1:
         raise UserError(f"--threads must be at least 1, not {options.threads}.")

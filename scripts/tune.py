@@ -29,6 +29,7 @@ if not __package__:  # run as a file: make the repository importable
 from nat_plugin.errors import UserError
 from scripts.lib.analysis_options import check_least
 from scripts.lib.cli import run_main, script_parser, shell
+from scripts.lib.decoding_arguments import add_checkpoint
 from scripts.lib.pictures import load_pyplot
 from scripts.lib.results import Row
 from scripts.lib.tuning import figure, report
@@ -73,9 +74,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         help="a .journal; with --train its folder holds the runs (default: RUN/results/tune_FLAGS.journal, or one in "
         "runs/tuning)",
     )
-    parser.add_argument(
-        "--checkpoint", help="file in RUN/checkpoints, or a path (default: averaged.pt, else the best, else the last)"
-    )
+    add_checkpoint(parser)
     parser.add_argument("--threads", type=int, help="processor threads (default: OMP_NUM_THREADS, else all processors)")
     parser.add_argument(
         "--no-store", action="store_true", help="leave RUN/tuned.json alone: the winner stands with the curve"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nat_plugin.errors import UserError
 from scripts.lib.cli import script_parser
+from scripts.lib.decoding_arguments import add_checkpoint
 from scripts.lib.results import Row, read_rows
 
 
@@ -28,9 +29,7 @@ def analysis_parser(
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directories or checkpoints")
     parser.add_argument("--split", default=split, help=f"which part of the data to {read_to} (default: {split})")
     parser.add_argument("--data", type=Path, metavar="DIR", help="data directory (default: each run's own)")
-    parser.add_argument(
-        "--checkpoint", help="file in RUN/checkpoints, or a path (default: averaged.pt, else the best, else the last)"
-    )
+    add_checkpoint(parser)
     parser.add_argument(
         "--max-tokens", type=int, default=max_tokens, metavar="N", help=f"of a batch (default: {max_tokens})"
     )
@@ -85,13 +84,6 @@ def check_json(output: Path | None, named_after_it: str = "") -> None:
     if output and output.suffix != ".json":
         why = f": {named_after_it} from it" if named_after_it else ""
         raise UserError(f"--output {output} must end in .json{why}.")
-
-
-def add_overrides(parser: argparse.ArgumentParser, help_text: str) -> None:
-    """``--set KEY=VALUE…``, to be read by ``scripts.evaluate.parse_overrides``."""
-    parser.add_argument(
-        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", dest="overrides", help=help_text
-    )
 
 
 def check_names(options: argparse.Namespace, names: Iterable[str]) -> None:
