@@ -53,7 +53,7 @@ def test_a_nat_between_two_models(
     assert row["monotone"] is True
     low, high = row["ratio"]
     assert f"an autoregressive model needs {low:.1%} to {high:.1%} of the parameters" in capsys.readouterr().out
-    with pytest.raises(UserError, match="vanilla_small is not: see --help"):
+    with pytest.raises(UserError, match=r"ladder\d+/nat is not: see --help"):
         main([str(runs["ladder8"]), "--ladder", str(runs["nat"]), "--split", "valid", "--sentences", "4"])
     output.write_text('[{"system": "x"}]', encoding="utf-8")
     with pytest.raises(UserError, match="holds results of another script"):
