@@ -75,8 +75,7 @@ def run_interactive(command: Sequence[str], places: Sequence[int], *, threads: i
         errors.seek(0)
         lines = errors.read().decode("utf-8", "replace").splitlines()
     if status:
-        reason = _NUMBER.sub(lambda said: f"number {places[int(said[1]) - 1] + 1}", failure_sentence(lines, status))
-        raise UserError(f"fairseq-interactive failed: {reason}")
+        raise UserError(f"fairseq-interactive failed: {_in_the_text(failure_sentence(lines, status), places)}")
     missing = [place for sentence, place in enumerate(places) if sentence not in reader.hypotheses]
     if missing:
         raise UserError(
@@ -84,3 +83,13 @@ def run_interactive(command: Sequence[str], places: Sequence[int], *, threads: i
             "the model takes; split them, or leave out --skip-invalid-size-inputs-valid-test to see their lengths."
         )
     return [reader.hypotheses[sentence][0].tokens for sentence in range(len(places))]
+
+
+def _in_the_text(sentence: str, places: Sequence[int]) -> str:
+    """A message about a sentence by its number there, which counts empty lines too."""
+
+    def renumbered(said: re.Match[str]) -> str:
+        number = int(said[1])
+        return f"number {places[number - 1] + 1}" if 1 <= number <= len(places) else said[0]
+
+    return _NUMBER.sub(renumbered, sentence)
