@@ -23,6 +23,7 @@ if not __package__:  # run as a file: make the repository importable
 
 
 from nat_plugin.errors import UserError
+from scripts.lib.analysis_options import check_least
 from scripts.lib.cli import run_main, script_parser
 from scripts.lib.decoding_arguments import add_decoding, parse_overrides
 from scripts.lib.evaluation import Evaluation
@@ -81,8 +82,7 @@ def _check_combination(parsed: argparse.Namespace) -> None:
             raise UserError("--hypotheses needs --references FILE: what the translations are compared with.")
     if parsed.name and len(parsed.runs) > 1:
         raise UserError("--name names one system: evaluate the runs one at a time, or drop it.")
-    if parsed.threads is not None and parsed.threads < 1:
-        raise UserError(f"--threads must be at least 1, not {parsed.threads}.")
+    check_least(parsed, {"threads": 1})
 
 
 def _refuse(flags: dict[str, Any], why: str) -> None:

@@ -21,8 +21,8 @@ from pathlib import Path
 if not __package__:  # run as a file: make the repository importable
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from nat_plugin.errors import UserError
 from nat_plugin.files import write_lines
+from scripts.lib.analysis_options import check_least
 from scripts.lib.cli import run_main, script_parser, shell
 from scripts.lib.decoding_arguments import add_decoding, parse_overrides
 from scripts.lib.interactive import interactive_command, run_interactive
@@ -43,8 +43,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--output", type=Path, metavar="FILE", help="where it goes (default: standard output)")
     add_decoding(parser)
     options = parser.parse_args(arguments)
-    if options.threads is not None and options.threads < 1:
-        raise UserError(f"--threads must be at least 1, not {options.threads}.")
+    check_least(options, {"threads": 1})
     options.overrides = parse_overrides(options.overrides)
     return options
 

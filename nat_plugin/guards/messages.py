@@ -20,7 +20,7 @@ _KNOWN = (
         "legacy_ddp.",
     ),
     (
-        re.compile(r"override (tokenizer|bpe)\.source_lang=null|source_lang.*(tokenizer|bpe)"),
+        re.compile(r"tokenizer\.source_lang=null"),
         "--tokenizer moses has to know the languages: add --source-lang and --target-lang.",
     ),
     (

@@ -59,7 +59,7 @@ def _check_averaging(cfg: Any, criterion: Any = None) -> None:
     if cfg.optimization.sentence_avg and isinstance(criterion, AlignmentCriterion):
         raise UserError(
             f"--sentence-avg does not go with --criterion {criterion.cfg._name}, whose gradient is a mean over target "
-            "tokens: leave the flag out, and mind that a learning rate for means over sentences is too small then."
+            "tokens: leave the flag out."
         )
 
 

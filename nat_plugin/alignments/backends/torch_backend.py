@@ -92,31 +92,29 @@ def write_gradient(
         [B, m, V] of the logits' dtype, 0 beyond the lengths and in slots whose weights are all 0.
     """
     width, vocabulary = logits.shape[1:]
-    if out is None or not out.is_contiguous():
-        made = torch.empty_like(logits, memory_format=torch.contiguous_format)
-        written = write_gradient(
-            logits, normalizers, tokens, token_weights, softmax_weights, uniform_weights, lengths, made
-        )
-        return written if out is None else out.copy_(written)
+    written = out
+    if written is None or not written.is_contiguous():
+        written = torch.empty_like(logits, memory_format=torch.contiguous_format)
     dtype = normalizers.dtype
     real = length_mask(lengths, width)
     shift, scale = _shift_and_scale(normalizers, softmax_weights, real)
     uniform = None if uniform_weights is None else (uniform_weights / vocabulary).reshape(-1, 1)
-    rows, out_rows = logits.reshape(-1, vocabulary), out.view(-1, vocabulary)
+    rows, out_rows = logits.reshape(-1, vocabulary), written.view(-1, vocabulary)
     index = _in_rows(tokens, width)
     weights = token_weights.reshape(index.shape)
     for piece in _pieces(rows):
         # another dtype is computed in full precision and rounded once, with everything added
-        part = out_rows[piece] if out.dtype == dtype else rows.new_empty(rows[piece].shape, dtype=dtype)
+        part = out_rows[piece] if written.dtype == dtype else rows.new_empty(rows[piece].shape, dtype=dtype)
         torch.add(shift[piece], rows[piece], alpha=LOG2_E, out=part).exp2_()  # faster than exp: torch_ctc.py says why
         if scale is not None:
             part.mul_(scale[piece])
         if uniform is not None:
             part.add_(uniform[piece])
         part.scatter_add_(1, index[piece], weights[piece])
-        if part.dtype != out.dtype:
+        if part.dtype != written.dtype:
             out_rows[piece] = part
-    return _zero_dead_slots(out, real, token_weights, softmax_weights, uniform_weights)
+    _zero_dead_slots_(written, real, token_weights, softmax_weights, uniform_weights)
+    return written if out is None or out is written else out.copy_(written)
 
 
 def axe_paths(
@@ -253,18 +251,18 @@ def _shift_and_scale(normalizers: Tensor, softmax_weights: Tensor, real: Tensor)
     return (normalizers * -LOG2_E).masked_fill_(off, float("-inf")).reshape(-1, 1), scale.reshape(-1, 1)
 
 
-def _zero_dead_slots(
+def _zero_dead_slots_(
     out: Tensor, real: Tensor, token_weights: Tensor, softmax_weights: Tensor, uniform_weights: Optional[Tensor]
-) -> Tensor:
-    """Zero where no weight is: what logits of NaN or infinity would otherwise leave there."""
+) -> None:
+    """Zero in place where no weight is: what logits of NaN or infinity would otherwise leave there."""
     dead = (softmax_weights == 0) & (token_weights == 0).all(2)
     if uniform_weights is not None:
         dead &= uniform_weights == 0
     dead |= ~real
     if out.device.type == "cpu":  # not out[dead] = 0, which goes through all of out even where nothing is dead
         out.view(-1, out.size(2)).index_fill_(0, dead.view(-1).nonzero().squeeze(1), 0.0)
-        return out
-    return out.masked_fill_(dead.unsqueeze(2), 0.0)
+    else:
+        out.masked_fill_(dead.unsqueeze(2), 0.0)
 
 
 def _finite_costs(lprobs: Tensor) -> Tensor:
