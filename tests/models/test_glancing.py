@@ -288,3 +288,17 @@ def test_refuses_a_ratio_that_cannot_be(options: dict[str, Any], message: str) -
 def test_refuses_a_margin_that_is_no_probability() -> None:
     with pytest.raises(UserError, match="--truncation-margin is a probability"):
         helpers.criterion("nat_oaxe", helpers.task(), truncation_margin=-2.0)
+
+
+def test_masked_slots_hold_noise_after_a_first_pass_too() -> None:
+    """``--decoder-mask-fill bert``: some of them a random word or their own, never one that is shown."""
+    task, model, criterion = build("nat_cross_entropy", decoder_mask_fill="bert", glancing_ratio="0.1")
+    passes = Passes(model)
+    sample = helpers.batch(helpers.dataset(task, helpers.pairs(40, seed=3)))
+    output = run(model, criterion, sample)
+    first, second = passes.slots
+    assert set(first[length_mask(output.lengths, first.size(1))].tolist()) == {task.mask_idx}
+    filled = second[output.masked]
+    noisy = filled.ne(task.mask_idx)
+    assert 0.05 < noisy.double().mean().item() < 0.4
+    assert len(set(filled[noisy].tolist())) > 3

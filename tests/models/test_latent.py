@@ -139,7 +139,11 @@ def test_the_widths_of_both_sides_may_differ() -> None:
     options = {"encoder_embed_dim": 32, "share_embeddings": "decoder", "max_source_positions": 20}
     task, model, criterion = build(**options, max_target_positions=40)
     data = helpers.dataset(task, [([1] * 18, [2] * 38), *helpers.pairs(3)])
-    criterion(model, helpers.batch(data))[0].backward()
+    loss = criterion(model, helpers.batch(data))[0]
+    loss.backward()
+    assert bool(torch.isfinite(loss))
+    assert model.latent.to_states.weight.shape == (32, VAE["latent_dim"])
+    assert bool(model.latent.to_states.weight.grad.any())
 
 
 class TestSampling:
@@ -284,8 +288,58 @@ def test_logs_exact_sums() -> None:
     assert values["latent_std"] == pytest.approx((total("latent_squares") / positions / 4 - mean**2) ** 0.5, abs=1e-3)
     assert values["active_dimensions"] == sum(value > 0.01 for value in per_dimension)
     assert not any(key.startswith("_") or key.startswith("latent_kl") for key in values)
-    spent = values["word_loss"] + 0.1 * total("length_loss") / math.log(2) / total("sample_size") + values["kl_loss"]
-    assert values["loss"] == pytest.approx(spent, abs=0.5), "the length loss is weighted by the sentence's units"
+    assert values["loss"] == pytest.approx(total("loss") / total("sample_size") / math.log(2), abs=1e-3)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_loss_is_what_its_terms_come_to(training: bool) -> None:
+    """A sentence's length and KL are weighted by the words that it pays for, each with its flag's weight."""
+    task, model, _ = build(free_bits="0", dropout=0.0, masking="full")
+    criterion = helpers.criterion("nat_cross_entropy", task, kl_weight=0.7, length_loss_weight=0.3)
+    sample = helpers.batch(helpers.dataset(task, helpers.pairs(6, seed=1)))
+    model.train(training)
+    targets, output = criterion.predict(model, sample)
+    words = criterion.word_loss(output, targets)
+    lengths = torch.nn.functional.cross_entropy(output.length_logits, output.length_classes, reduction="none")
+    per_sentence = 0.3 * lengths + 0.7 * output.latent.costs
+    assert len(set(words.units.tolist())) > 2
+    assert bool((per_sentence > 0.01).all())
+    expected = (words.costs + words.units * per_sentence).sum()
+    torch.testing.assert_close(criterion(model, sample)[0], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("update", "paid"), [(0, 50.0), (10, 30.0), (20, 10.0), (90, 10.0)])
+def test_free_bits_follow_their_schedule(update: int, paid: float) -> None:
+    task, model, criterion = build(free_bits="50:10@20")
+    model.train().set_num_updates(update)
+    _, output = criterion.predict(model, helpers.batch(helpers.dataset(task, helpers.pairs(4, seed=1))))
+    torch.testing.assert_close(output.latent.costs, torch.full((4,), paid))
+
+
+def test_the_posterior_of_a_word_reads_the_whole_source() -> None:
+    task, model, _ = build(init="xavier")
+    sample = helpers.batch(helpers.dataset(task, [([1, 2, 3, 4], [5, 6, 7])]))
+    source = sample["net_input"]["src_tokens"]
+    other = source.clone()
+    other[0, -2] = source[0, 0]  # the last word
+    target = sample["target"]
+    first, changed = (model.eval().latent.posterior(each, target).mean[0, 0] for each in (source, other))
+    assert float((first - changed).abs().max()) > 1e-4
+
+
+def test_soft_copies_are_of_states_that_hold_z() -> None:
+    """Gu & Kong 2021, appendix A: z is added to the encoder's output, which SoftCopy then interpolates."""
+    task, model, _ = build("nat_ctc")
+    torch.nn.init.normal_(model.latent.to_states.weight)
+    copied = []
+    model.slot_copy.register_forward_pre_hook(lambda _, arguments: copied.append(arguments[0]))
+    encoder_out = encode(model.eval(), helpers.batch(helpers.dataset(task, fitting(3, seed=1))))
+    drawn = model.sample_latent(encoder_out, 1.0, torch.arange(3))
+    lengths = model.upsampled_lengths(drawn)
+    model.decode_canvas(torch.full((3, int(lengths.max())), task.mask_idx), lengths, drawn)
+    [seen] = (each["encoder_out"][0] for each in copied)
+    torch.testing.assert_close(seen, model.latent.add_to(drawn)["encoder_out"][0])
+    assert float((seen - encoder_out["encoder_out"][0]).abs().max()) > 0.01
 
 
 @pytest.mark.parametrize("name", ["nat_cross_entropy", "nat_ctc"])
