@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,20 +47,29 @@ class Recipe:
         criterion: the name of a registered criterion.
         model: the name of a registered preset.
         label_smoothing: ε.
+        optimizer: what is not AXE's of Adam's settings.
     """
 
     title: str
     criterion: str
     model: str = "cmlm"
     label_smoothing: float = 0.1
+    optimizer: Mapping[str, Any] = field(default_factory=dict)
 
+
+_VASWANI = {"adam_betas": "(0.9, 0.98)", "adam_eps": 1e-9, "weight_decay": 0.0}  # Vaswani et al. 2017 §5.3
 
 RECIPES = {
     "cmlm_cross_entropy": Recipe(
         "The CMLM of Ghazvininejad et al. 2019 with cross entropy, as the AXE paper trains it.", "nat_cross_entropy"
     ),
     "cmlm_axe": Recipe("The CMLM with aligned cross entropy, Ghazvininejad et al. 2020.", "nat_axe"),
-    "jm_nat": Recipe("JM-NAT with its n-gram loss, Guo et al. 2020.", "nat_ngram", "jm_nat"),
+    "jm_nat": Recipe(
+        "JM-NAT with its n-gram loss, Guo et al. 2020.",
+        "nat_ngram",
+        "jm_nat",
+        optimizer=_VASWANI,  # §5.1.5
+    ),
     "glat": Recipe("The glancing transformer, Qian et al. 2021.", "nat_cross_entropy", "glat"),
     "ctc": Recipe("CTC on an upsampled canvas, Gu & Kong 2021.", "nat_ctc", "ctc", label_smoothing=0.01),
     "ctc_vae": Recipe("CTC with a latent variable, Gu & Kong 2021.", "nat_ctc", "ctc_vae", label_smoothing=0.01),
@@ -98,7 +107,7 @@ def render(name: str) -> str:
         "model": (recipe.model, MODEL_DATACLASS_REGISTRY[recipe.model]),
     }
     lines = [_HEAD.format(title=recipe.title, name=name), _HYDRA]
-    for group, values in _TRAINING.items():
+    for group, values in (_TRAINING | {"optimizer": {**_TRAINING["optimizer"], **recipe.optimizer}}).items():
         lines += [f"{group}:", *(_entry(key, value) for key, value in values.items()), ""]
     changed = {**_CHANGED, "criterion": {"label_smoothing": recipe.label_smoothing}}
     for group, (registered, config) in ours.items():
