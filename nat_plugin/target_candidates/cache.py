@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import multiprocessing
@@ -17,6 +16,7 @@ from tqdm import tqdm
 
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_path
+from nat_plugin.locks import take_lock
 from nat_plugin.processors import cores
 from nat_plugin.target_candidates.sentence_bleu import sentence_bleu, signature
 from nat_plugin.target_candidates.words import SubwordMarks, Tokens
@@ -86,11 +86,9 @@ def _alone(folder: Path) -> Iterator[None]:
     """Wait until no other process is at work in ``folder``; the system lets go of the lock however a process ends."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "candidate_bleu.lock", "a", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not take_lock(handle):
             logger.info("another process computes the sentence BLEU of the candidates: waiting for it")
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            take_lock(handle, wait=True)
         yield
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from yaml import YAMLError
 
 from nat_plugin.errors import UserError
 from nat_plugin.files import atomic_write, write_json
+from nat_plugin.locks import take_lock
 
 # What may differ when a training goes on: where it runs, how it is watched and what is done with it afterwards. Which
 # checkpoints are kept (average.kind, average.metric) is not among them.
@@ -26,8 +26,9 @@ _FREE_KEYS = (
     "machine",
     "generate",
     "average.count",
-    "data.candidates",  # what a method takes of these two stands in fairseq.target_candidates, and counts there
+    "data.candidates",  # what a method takes of these three stands in flags of fairseq, and counts there
     "data.candidate_weights",
+    "data.candidate_bleu_factor",
     "fairseq.log_interval",
     "fairseq.log_format",
     "fairseq.num_workers",
@@ -153,12 +154,10 @@ class Run:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / ".lock", "w", encoding="utf-8") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+            if not take_lock(handle):
                 raise UserError(
                     f"another process is working in {self.folder}: wait for it, or choose another run=DIRECTORY."
-                ) from error
+                )
             yield
 
     def remove_leftovers(self) -> None:

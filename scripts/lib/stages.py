@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -15,6 +14,7 @@ from typing import Any
 
 from nat_plugin.errors import UserError
 from nat_plugin.files import flush_to_disk, write_json
+from nat_plugin.locks import take_lock
 
 _TEMPORARY = "unfinished-"
 
@@ -112,14 +112,12 @@ def exclusive(path: Path, *, wait: bool = False) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+", encoding="utf-8") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
+        if not take_lock(handle, wait=wait):
             handle.seek(0)
             raise UserError(
                 f"another process ({handle.read().strip() or 'just started'}) is writing {path.parent.parent}: wait "
                 "until it has finished, or give another --output."
-            ) from error
+            )
         handle.truncate(0)
         handle.write(f"process {os.getpid()}\n")
         handle.flush()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import multiprocessing
 import os
 import time
@@ -99,6 +101,19 @@ def test_of_several_processes_one_makes_it(tmp_path: Path) -> None:
         process.join()
         assert process.exitcode == 0
     assert (tmp_path / "log").read_text() == "made\n"
+
+
+def test_a_folder_without_locks_will_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lustre without ``-o flock``: an array that two processes make at once is as good, and is renamed whole."""
+
+    def refuse(handle: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert candidate_bleu(made_up(1), SYMBOLS, tmp_path).shape == (30, 3, 3)
+    assert f"note: {tmp_path} cannot be locked" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

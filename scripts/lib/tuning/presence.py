@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import threading
 import uuid
-from contextlib import suppress
 from pathlib import Path
-from typing import IO
+
+from nat_plugin.locks import take_lock
 
 BEAT_SECONDS = 15.0
 SILENT_SECONDS = 120.0
@@ -33,8 +32,7 @@ class Presence:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._path = folder / self.name
         self._handle = open(self._path, "w", encoding="utf-8")  # noqa: SIM115 (closed in close)
-        with suppress(OSError):  # a file system without locks; one who looks whether we are here lets go at once
-            fcntl.flock(self._handle, fcntl.LOCK_EX)
+        take_lock(self._handle, wait=True, tell=False)  # one who looks whether we are here lets go at once
         self._handle.write(_machine())
         self._handle.flush()
         self._ended = threading.Event()
@@ -51,7 +49,7 @@ class Presence:
         path = self._path.with_name(name)
         try:
             with open(path, "r+", encoding="utf-8") as handle:
-                if not _try_lock(handle):
+                if not take_lock(handle, tell=False):
                     return False
                 if handle.read() == _machine():
                     return True
@@ -75,17 +73,6 @@ class Presence:
         self._ended.set()
         self._path.unlink(missing_ok=True)
         self._handle.close()
-
-
-def _try_lock(handle: IO[str]) -> bool:
-    """Whether nobody else holds the lock; yes where the file system has none."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _machine() -> str:
