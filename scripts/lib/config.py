@@ -24,6 +24,10 @@ CONFIG_FOLDER = Path(__file__).resolve().parents[2] / "configs"
 # Groups whose keys are other programs' flags: any may be added on the command line, and that program checks them.
 _OPEN_GROUPS = ("fairseq.", "generate.")
 
+# Paths that are taken to the letter, and texts that may also come in Hydra's quotes.
+_PATHS = ("run", "start_from")
+_TEXTS = ("name", "data.name", "data.path", *(f"fairseq.{half}" for half in HALVES))
+
 # Flags that scripts/train.py works out itself, and where to say instead what the user wants.
 _DERIVED_FLAGS = {
     "max_tokens": "machine.max_tokens or batch_tokens",
@@ -120,13 +124,18 @@ def _prepare_override(override: str, config_folder: Path) -> list[str]:
             )
     if override == "machine=auto":
         return []
-    if key in ("run", "start_from"):
-        return [f"{key}={json.dumps(value)}"]
-    if key.removeprefix("fairseq.") in HALVES and not value.startswith(("'", '"')):
-        return [f"++{key}={json.dumps(value)}"]
-    if key.startswith(_OPEN_GROUPS):
-        return [f"++{override}"]
-    return [override]
+    if key in _PATHS or (key in _TEXTS and not value.startswith(("'", '"'))):
+        value = _quoted(value)
+    return [f"{'++' if key.startswith(_OPEN_GROUPS) else ''}{key}={value}"]
+
+
+def _quoted(text: str) -> str:
+    """A text as Hydra reads it back: bare, it may hold few signs and no letters but English ones.
+
+    Not as JSON has it: in quotes Hydra undoes the escapes of quotes alone, and of backslashes before one.
+    """
+    escaped = re.sub(r'(\\*)("|\Z)', lambda found: found[1] * 2 + found[2].replace('"', '\\"'), text)
+    return f'"{escaped}"'
 
 
 def _name_of_folder(overrides: Sequence[str]) -> list[str]:
@@ -136,7 +145,7 @@ def _name_of_folder(overrides: Sequence[str]) -> list[str]:
     if "run" not in given or "name" in given or "${" in given["run"]:  # runs/seed2/${name} is made of the usual one
         return []
     folder = Path(given["run"]).resolve()
-    return [f"name={json.dumps(f'{folder.parent.name}/{folder.name}')}"]
+    return [f"name={_quoted(f'{folder.parent.name}/{folder.name}')}"]
 
 
 def _data_folder(folder: Path) -> list[str]:
@@ -153,8 +162,8 @@ def _data_folder(folder: Path) -> list[str]:
     same = (folder / f"dict.{source}.txt").read_bytes() == (folder / f"dict.{target}.txt").read_bytes()
     return [
         "data=folder",
-        f"data.name={json.dumps(folder.resolve().name)}",
-        f"data.path={json.dumps(str(folder))}",
+        f"data.name={_quoted(folder.resolve().name)}",
+        f"data.path={_quoted(str(folder))}",
         f"data.source_lang={source}",
         f"data.target_lang={target}",
         f"data.share_embeddings={'all' if same else 'decoder'}",

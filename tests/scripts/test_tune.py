@@ -174,7 +174,7 @@ def test_trains_a_run_for_each_value(trained: list[list[str]], capsys: pytest.Ca
             *BASE.split(),
             f"fairseq.skip_target_penalty={delta}",
             f"run={folder}",
-            f'name="multi30k_en_de_kd/cmlm_axe_tiny/{folder.name}"',
+            f"name=multi30k_en_de_kd/cmlm_axe_tiny/{folder.name}",
         ]
         for delta, folder in zip((1, 3), folders, strict=True)
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +114,7 @@ def plan_convergence(words: Sequence[str], interval: int, pretrained: Path, fold
     ]
     trainings = {}
     for trained, frozen in zip(HALVES, reversed(HALVES), strict=True):
-        other = [f"fairseq.load_{frozen}_from={json.dumps(str(pretrained))}", f"fairseq.freeze_{frozen}=true"]
+        other = [f"fairseq.load_{frozen}_from={pretrained}", f"fairseq.freeze_{frozen}=true"]
         trainings[trained] = _training(words, [*shared, *other], folder, f"{trained}_trained")
     return trainings
 

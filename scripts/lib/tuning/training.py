@@ -107,8 +107,8 @@ class Training:
 
     def train_words(self, settings: Settings) -> list[str]:
         """What scripts/train.py is told."""
-        name = json.dumps(f"{self.name}/{self._folder_name(settings)}")
-        own = [f"run={displayed_path(self.run_folder(settings))}", f"name={name}"]
+        folder = self.run_folder(settings)
+        own = [f"run={displayed_path(folder)}", f"name={self.name}/{folder.name}"]
         return [*self._words, *self._search_words(settings), *own]
 
     def measure(self, settings: Settings) -> Row:

@@ -148,7 +148,7 @@ def test_a_worker_of_another_machine_is_gone_when_it_is_silent(tmp_path: Path, m
     old = time.time() - presence.SILENT_SECONDS - 60
     os.utime(there, (old, old))
     assert here.is_gone("there")
-    monkeypatch.setattr(presence, "_try_lock", lambda handle: False)
+    monkeypatch.setattr(presence, "take_lock", lambda handle, **options: False)
     assert not here.is_gone("there"), "it holds its lock, and is only suspended"
     here.close()
     assert Presence(tmp_path).is_gone(here.name)
