@@ -30,6 +30,7 @@ from scripts.lib.generation import displayed_path
 from scripts.lib.prepared_data import PreparedData, read_text
 from scripts.lib.results import read_rows
 from scripts.lib.scoring import default_tokenizer
+from scripts.lib.trained_model import found_data
 
 
 class System(NamedTuple):
@@ -88,7 +89,7 @@ def read_system(path: Path) -> System:
             f"{path} is no row of scripts/evaluate.py with its translations beside it: name a file of RUN/results, or "
             "a text."
         )
-    data = PreparedData.load(Path(rows[0]["data"]))
+    data = PreparedData.load(found_data(Path(rows[0]["data"]), path.parent.parent))
     return System(rows[0]["system"], read_text(text), data.references(rows[0]["split"]), data.target_lang)
 
 

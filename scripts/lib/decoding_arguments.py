@@ -22,7 +22,10 @@ def add_decoding(parser: argparse.ArgumentParser) -> None:
     add_checkpoint(parser)
     add_overrides(parser, "decoding flags that win over the run's, such as length_multiplier=1.05 or deduplicate=true")
     parser.add_argument(
-        "--tuned", type=Path, metavar="FILE", help="RUN/results/tune_….json to decode by (default: RUN/tuned.json)"
+        "--tuned",
+        type=Path,
+        metavar="FILE",
+        help="RUN/results/tune_….json to decode by, or none (default: tuned.json)",
     )
     parser.add_argument("--threads", type=int, help="processor threads (default: OMP_NUM_THREADS, else all processors)")
 

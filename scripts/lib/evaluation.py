@@ -24,7 +24,7 @@ from scripts.lib.generation import (
 from scripts.lib.prepared_data import PreparedData
 from scripts.lib.results import Row, read_rows
 from scripts.lib.scoring import Scores, TokenizedText, bleu_metric, copied_share, default_tokenizer, score
-from scripts.lib.trained_model import TrainedModel
+from scripts.lib.trained_model import TrainedModel, found_data
 from scripts.lib.training_facts import training_facts
 
 _FAIRSEQ_MAX_TOKENS = 12000  # what fairseq-generate takes when neither --max-tokens nor --batch-size is given
@@ -71,8 +71,10 @@ class Evaluation:
             checkpoint: see :meth:`TrainedModel.checkpoint`.
             overrides: decoding flags that win over the run's.
             tokenizer: sacreBLEU's; by default the target language's.
-            name: what to call the system; by default the run's name, with what was overridden.
-            suffix: added to the names of the files in RUN/results; by default what was overridden.
+            name: what to call the system; by default the run's name, with what is not the run's own: checkpoint, data,
+                tokenizer, decoding flags.
+            suffix: added to the names of the files in RUN/results, so that those of the run's own stay; by default the
+                same.
             tuned: see :meth:`TrainedModel.load`.
 
         Raises:
@@ -81,9 +83,14 @@ class Evaluation:
         model = TrainedModel.load(folder, tuned)
         path = model.checkpoint(checkpoint)
         prepared = PreparedData.load(data or model.data)
-        tokenizer = tokenizer or default_tokenizer(model.target_lang)
+        usual_tokenizer = default_tokenizer(model.target_lang)
+        tokenizer = tokenizer or usual_tokenizer
         bleu_metric(tokenizer)
         changes = describe_changes(overrides or {})
+        if tokenizer != usual_tokenizer:
+            changes.insert(0, f"tokenize={tokenizer}")
+        if prepared.folder.resolve() != model.data.resolve():
+            changes.insert(0, f"data={prepared.folder.resolve().name}")
         if checkpoint and path != model.checkpoint():
             changes.insert(0, path.name)
         suffix = suffix or "_".join(changes)
@@ -116,12 +123,16 @@ class Evaluation:
         return self.store(best, generation)
 
     def stored(self) -> Row | None:
-        """The row that :meth:`run` wrote earlier, if it is younger than the checkpoint and of the same flags."""
+        """The row that :meth:`run` wrote earlier, if of the same flags and data, and younger than the checkpoint."""
         path = self._results / f"{self.stem}.json"
         if not path.is_file() or path.stat().st_mtime < self.checkpoint.stat().st_mtime:
             return None
         rows = read_rows(path)
-        return rows[0] if rows and rows[0].get("decoding") == self.flags else None
+        return rows[0] if rows and rows[0].get("decoding") == self.flags and self._is_of_these_data(rows[0]) else None
+
+    def _is_of_these_data(self, row: Row) -> bool:
+        """Of the same folder: its path in the row is from where that was written."""
+        return found_data(Path(row.get("data", "")), self.model.run.folder).resolve() == self.data.folder.resolve()
 
     def stored_generation(self) -> Generation | None:
         """What :meth:`translate` printed before the row of :meth:`stored` was made of it, if all of it is there."""

@@ -12,6 +12,9 @@ from nat_plugin.errors import UserError
 from scripts.lib.generation import flag_key
 from scripts.lib.runs import Run
 
+NOTHING_TUNED = Path("none")
+"""In place of a file of scripts/tune.py: what a run's ``tuned.json`` says does not count."""
+
 
 @dataclass(frozen=True)
 class TrainedModel:
@@ -37,12 +40,13 @@ class TrainedModel:
         Args:
             path: the directory, or a checkpoint of any fairseq-train. One in the ``checkpoints/`` of a run is decoded
                 as that run is; another knows its task, languages and data, and is decoded by fairseq's defaults.
-            tuned: a file of scripts/tune.py whose winner counts in place of the directory's ``tuned.json``.
+            tuned: a file of scripts/tune.py whose winner counts in place of the directory's ``tuned.json``, or
+                :data:`NOTHING_TUNED`.
 
         Raises:
             UserError: it is missing or neither, or a file lacks what is needed.
         """
-        if tuned and not tuned.is_file():
+        if tuned and tuned != NOTHING_TUNED and not tuned.is_file():
             raise UserError(f"--tuned {tuned}: there is no such file; make it with scripts/tune.py.")
         if not path.is_file():
             return cls._of_run(path, tuned)
@@ -86,7 +90,7 @@ class TrainedModel:
                 run=run,
                 name=config.get("name") or f"{folder.resolve().parent.name}/{folder.resolve().name}",
                 method=method["name"],
-                data=_found(Path(data["path"]), folder),
+                data=found_data(Path(data["path"]), folder),
                 source_lang=data["source_lang"],
                 target_lang=data["target_lang"],
                 task=(config.get("fairseq") or {}).get("task") or _default_task(method["kind"]),
@@ -124,7 +128,7 @@ def _default_task(kind: str) -> str:
 
 
 def _read_tuned(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    if path == NOTHING_TUNED or not path.is_file():
         return {}
     try:
         tuned = json.loads(path.read_text(encoding="utf-8"))
@@ -134,8 +138,8 @@ def _read_tuned(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is not what scripts/tune.py writes ({error}): remove it, or tune again.") from error
 
 
-def _found(data: Path, run: Path) -> Path:
-    """The data of a run, whose configuration names them from where it was trained: from here, or a folder above it."""
+def found_data(data: Path, run: Path) -> Path:
+    """The data of a run, which its files name from where they were written: from here, or a folder above it."""
     if data.is_absolute() or data.is_dir():
         return data
     return next((parent / data for parent in run.resolve().parents if (parent / data).is_dir()), data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from nat_plugin.errors import UserError
 from scripts.lib.results import Row
 from scripts.lib.training_log import read_curves
 
@@ -16,16 +17,23 @@ _WALL = re.compile(r'"wall": "(\d+)"|done training in (\d+)')
 
 
 def training_facts(log: Path) -> Row:
-    """Updates, best validation loss, parameters and wall time of a training; nothing where there is no log."""
+    """Updates, best validation loss, parameters and wall time of a training; nothing where there is no log.
+
+    A log without losses that can be read (``fairseq.log_format=simple``) says the parameters alone.
+    """
     if not log.is_file():
         return {}
-    curves = read_curves(log)
     text = log.read_text(encoding="utf-8", errors="replace")
     parameters = _PARAMETERS.findall(text)
+    facts: Row = {"parameters": int(parameters[-1].replace(",", "")) if parameters else None}
+    try:
+        curves = read_curves(log)
+    except UserError:
+        return facts
     return {
         "updates": max([*curves.training, *curves.validation], default=None),
         "best_validation_loss": min(curves.validation.values(), default=None),
-        "parameters": int(parameters[-1].replace(",", "")) if parameters else None,
+        **facts,
         "training_minutes": wall_seconds(text) / 60,
     }
 

@@ -62,6 +62,18 @@ def test_a_run_stands_for_the_row_of_its_test_set(tmp_path: Path, capsys: pytest
         main([str(data), str(tmp_path / "b")])
 
 
+def test_data_are_found_above_the_run_from_wherever_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepared_data(tmp_path / "data", REFERENCE)
+    for name, lines in (("a", WORSE), ("b", REFERENCE)):
+        row(tmp_path / "runs" / name / "results", f"system {name}", lines, Path("data"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    main(["../runs/a", "../runs/b/results/test.json", "--samples", "20"])
+    assert "system b" in capsys.readouterr().out
+
+
 def test_texts_need_references_and_names_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reference = write(tmp_path / "ref.de", REFERENCE)
     worse, better = write(tmp_path / "a" / "out.de", WORSE), write(tmp_path / "b" / "out.de", REFERENCE)

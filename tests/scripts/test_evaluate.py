@@ -17,7 +17,7 @@ import yaml
 from nat_plugin.errors import UserError
 from scripts import evaluate
 from scripts.lib.evaluation import Evaluation
-from scripts.lib.generation import USER_DIR, executable, parse_generate_output
+from scripts.lib.generation import USER_DIR, Generation, executable, parse_generate_output
 from scripts.lib.trained_model import TrainedModel
 from tests.scripts.lib.test_training_log import inner, valid
 
@@ -290,6 +290,52 @@ def untrained_run(tmp_path: Path) -> Path:
     }
     (run / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
     return run
+
+
+def write_prepared(folder: Path) -> Path:
+    """A prepared test set of two sentences."""
+    for name, lines in {"raw/test.en": "A.\nB.\n", "raw/test.de": "a.\nb.\n", "tok/test.de": "a .\nb .\n"}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(lines, encoding="utf-8")
+    options = {"tokenizer": {"en": "moses", "de": "moses"}, "subword": "bpe"}
+    record = {"source_lang": "en", "target_lang": "de", "options": options}
+    (folder / "prepare.json").write_text(json.dumps(record), encoding="utf-8")
+    return folder
+
+
+def test_results_on_other_data_or_by_another_tokenizer_leave_the_runs_own_alone(
+    untrained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, other = (write_prepared(tmp_path / name) for name in ("data", "other"))
+    (untrained_run / "checkpoints" / "averaged.pt").touch()
+    (untrained_run / "checkpoints" / "earlier.pt").touch()
+    monkeypatch.chdir(tmp_path)
+    for same in ({}, {"data": own}, {"data": Path("other/../data")}, {"tokenizer": "13a"}):
+        assert Evaluation.plan(untrained_run, **same).stem == "test"
+    assert Evaluation.plan(untrained_run, data=Path("other")).stem == "test_data=other"
+    assert Evaluation.plan(untrained_run, tokenizer="char").stem == "test_tokenize=char"
+    planned = Evaluation.plan(
+        untrained_run, data=other, tokenizer="char", checkpoint="earlier.pt", overrides={"iterations": 4}
+    )
+    assert planned.stem == "test_earlier.pt_data=other_tokenize=char_iterations=4"
+    assert planned.system.endswith("(earlier.pt, data=other, tokenize=char, iterations=4)")
+    assert Evaluation.plan(untrained_run, data=other, suffix="mine").stem == "test_mine"
+
+
+def test_a_stored_row_counts_for_its_own_data_alone(
+    untrained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_prepared(tmp_path / "data")
+    write_prepared(tmp_path / "other")
+    (untrained_run / "checkpoints" / "averaged.pt").touch()
+    monkeypatch.chdir(tmp_path)
+    on_other = Evaluation.plan(untrained_run, data=Path("other"), suffix="mine")
+    row = on_other.store(["a .", "b ."], Generation({}, 2, 1.0, 1))
+    assert row["data"] == "other"
+    assert on_other.stored() == row
+    assert Evaluation.plan(untrained_run, suffix="mine").stored() is None
+    monkeypatch.chdir(untrained_run)  # the row's path is from where it was written
+    assert Evaluation.plan(untrained_run, data=tmp_path / "other", suffix="mine").stored() == row
 
 
 def test_missing_run_is_refused(tmp_path: Path) -> None:

@@ -53,8 +53,9 @@ def copies(runs: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
     return {name: copy_run(run, tmp_path / name) for name, run in runs.items()}
 
 
-def row_of(run: Path) -> dict[str, Any]:
-    return read_row(run / "results" / "mple_valid.json")
+def row_of(run: Path, data: Path | None = None) -> dict[str, Any]:
+    """What was measured, on the run's own data or on others."""
+    return read_row(run / "results" / f"mple_valid{f'_data={data.name}' if data else ''}.json")
 
 
 def lprobs_of(model: Any, slots: torch.Tensor, encoder_out: Any) -> torch.Tensor:
@@ -253,11 +254,11 @@ def test_runs_on_distilled_data_are_measured_on_the_teachers_translations(
     words = [str(copies["vanilla"]), "--data", str(distilled_data), "--no-plot", "--threads", "1"]
     main(words)
     assert "trained on distilled data, measured on people's translations" in capsys.readouterr().out
-    raw = row_of(copies["vanilla"])
+    raw = row_of(copies["vanilla"], distilled_data)
     lines = (data / "raw" / "valid.bb.2").read_text(encoding="utf-8")
     (tmp_path / "teacher.txt").write_text(lines, encoding="utf-8")
     main([*words, "--distilled", str(tmp_path / "teacher.txt")])
-    row = row_of(copies["vanilla"])
+    row = row_of(copies["vanilla"], distilled_data)
     assert row["targets"] == str(tmp_path / "teacher.txt")
     assert row["tokens"] == len(lines.split()) < raw["tokens"]
     assert row["l_nat"] != raw["l_nat"]
@@ -289,7 +290,7 @@ def test_targets_made_of_the_only_reference_are_in_no_correlation(
     words = [*(str(copies[name]) for name in names), "--data", str(tiny_data), "--no-plot", "--threads", "1"]
     main(words)
     assert "L̂_target means nothing" in capsys.readouterr().out
-    rows = [row_of(copies[name]) for name in names]
+    rows = [row_of(copies[name], tiny_data) for name in names]
     assert rows[0]["sentence_bleu"] == pytest.approx(100)
     assert correlate([*rows, rows[0]], 0.2, [0.2]) is None
     for row in rows:

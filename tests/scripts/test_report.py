@@ -14,6 +14,7 @@ import pytest
 from nat_plugin.errors import UserError
 from nat_plugin.files import write_json
 from scripts.lib.report.samples import choose_sentences
+from scripts.lib.results import read_rows
 from scripts.lib.scoring import score
 from scripts.report import main
 from tests.scripts.lib.test_training_log import inner, valid
@@ -147,6 +148,19 @@ def test_a_run_stands_for_all_its_translations(data: Path, systems: list[Path], 
     write_json(run / "results" / "tune_length_multiplier.json", [{"system": "no translation"}])
     page = report([str(run)], tmp_path / "page.html")
     assert [row[0] for row in page.rows if row[1:2] == ["100.00"]][:2] == ["good", "good_iterations=4"]
+
+
+def test_data_are_found_above_the_run_from_wherever_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make_data(tmp_path / "data")
+    file = make_system(data, tmp_path / "runs" / "good", references(data))
+    [row] = read_rows(file)
+    write_json(file, [row | {"data": "data"}])
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    page = report(["../runs/good"], tmp_path / "page.html")
+    assert ["good", "100.00"] in [cells[:2] for cells in page.rows]
 
 
 def test_sentences_on_which_systems_differ() -> None:

@@ -37,7 +37,7 @@ class SystemSpec:
     name: str | None = None
     checkpoint: str | None = None
     tuned: Path | None = None
-    """Of scripts/tune.py: its winner decodes in place of the run's ``tuned.json``."""
+    """Of scripts/tune.py: its winner decodes in place of the run's ``tuned.json``; ``none``: neither does."""
 
     @classmethod
     def parse(cls, text: str) -> SystemSpec:

@@ -10,6 +10,7 @@ from nat_plugin.errors import UserError
 from scripts.lib.prepared_data import PreparedData, read_text
 from scripts.lib.results import Row, read_rows
 from scripts.lib.runs import Run
+from scripts.lib.trained_model import found_data
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,12 @@ def read_test_set(systems: Sequence[System], split: str) -> TestSet:
     """
     sets = {}
     for system in systems:
-        folder = str(system.row["data"])
+        folder = found_data(Path(system.row["data"]), system.run.folder)
         if folder not in sets:
-            data = PreparedData.load(Path(folder))
+            data = PreparedData.load(folder)
             sets[folder] = TestSet(data.sources(split), data.references(split))
     (first, found), *others = sets.items()
     for folder, other in others:
         if other != found:
-            raise UserError(f"'{split}' of {folder} is another text than that of {first}: report on one test set.")
+            raise UserError(f"'{split}' of {folder} is another text than that of {first}: name rows of one test set.")
     return found

@@ -50,3 +50,18 @@ def test_a_training_that_went_on_has_the_time_of_both_sessions(tmp_path: Path) -
     with open(log, "a", encoding="utf-8") as handle:
         handle.write("2026-11-29 16:05:48 | INFO | fairseq_cli.train | done training in 140.0 seconds\n")
     assert training_facts(log)["training_minutes"] == pytest.approx((130 + 140) / 60)
+
+
+def test_a_log_for_people_says_the_parameters_alone(tmp_path: Path) -> None:
+    """fairseq.log_format=simple: scripts/evaluate.py asks only when it has translated."""
+    log = tmp_path / "train.log"
+    log.write_text(
+        "INFO | fairseq_cli.train | num. shared model params: 12,345 (num. trained: 12,345)\n"
+        f"INFO | {BEGINNING} and max tokens per device = 200\n"
+        "INFO | train_inner | epoch 001:      2 / 3 loss=5.5, ppl=45.3, num_updates=2, wall=7\n"
+        "INFO | fairseq_cli.train | done training in 9.5 seconds\n",
+        encoding="utf-8",
+    )
+    assert training_facts(log) == {"parameters": 12345}
+    log.write_text("", encoding="utf-8")
+    assert training_facts(log) == {"parameters": None}
