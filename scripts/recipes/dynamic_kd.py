@@ -15,6 +15,7 @@ scripts/train.py for the NATs; what the teachers are trained with: --teacher-wor
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ from scripts.lib import steps
 from scripts.lib.analysis_options import check_least
 from scripts.lib.cli import run_main, shell
 from scripts.lib.config import CONFIG_FOLDER, compose_run
+from scripts.lib.machine import visible_gpus
 from scripts.lib.pictures import load_pyplot, save_figure
 from scripts.lib.recipe_options import check_recipe, distilled_folder, recipe_parser, run_words, training_words
 from scripts.lib.results import Row, table
@@ -95,7 +97,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     parser.add_argument("--beam", type=int, help="of the teachers as they distil (default: their own, 5 in the paper)")
     parser.add_argument(
-        "--candidate-weights", metavar="γ,γ…", help="one a teacher, and that of the raw data (default: all 1)"
+        "--candidate-weights",
+        metavar="γ,γ…",
+        help="one a teacher, and that of the raw data (default: the data's, where they are for as many; else all 1)",
     )
     options = parser.parse_args(arguments)
     options.models = check_recipe(options, MODELS, "models")
@@ -162,7 +166,11 @@ def teacher_words(size: str, options: argparse.Namespace) -> list[str]:
     chosen = {"data": options.data, "method": "teacher", "size": size, "budget": options.budget}
     if options.teacher_updates:
         chosen["fairseq.max_update"] = str(options.teacher_updates[options.teachers.index(size)])
-    return [*(f"{key}={value}" for key, value in chosen.items()), *run_words(options), *options.teacher_words.split()]
+    return [
+        *(f"{key}={value}" for key, value in chosen.items()),
+        *run_words(options),
+        *shlex.split(options.teacher_words),
+    ]
 
 
 def make_teacher(size: str, options: argparse.Namespace) -> Row:
@@ -172,10 +180,10 @@ def make_teacher(size: str, options: argparse.Namespace) -> Row:
     with steps.step(f"teacher, {size}: training"):
         steps.run("train.py", *words, threads=options.threads)
     with steps.step(f"teacher, {size}: translation of the test set"):
-        steps.once(run, "test.json", ["evaluate.py", str(run.folder)], options.threads)
+        steps.once(run, "test.json", ["evaluate.py", str(run.folder), "--tuned", "none"], options.threads)
     with steps.step(f"teacher, {size}: translation of the training set"):
         flags = ["--beam", options.beam] if options.beam else []
-        flags += ["--processes", options.threads] if options.threads else []
+        flags += ["--processes", options.threads] if options.threads and not visible_gpus() else []
         steps.run("distill.py", run.folder, "--output", distilled(size, options), *flags, threads=1)
     return make_row(f"AT teacher, {size}", run, "test.json", {"size": size})
 
@@ -190,19 +198,32 @@ def training(system: System, options: argparse.Namespace) -> list[str]:
     """What scripts/train.py is told for a NAT."""
     if not system.is_dynamic:
         data = options.data if system.targets == RAW else str(distilled(system.targets, options))
-        return [f"data={data}", *_without_data(options, f"method={system.model}")]
+        words = [f"data={data}", *_without_data(options, f"method={system.model}")]
+        # Others train that method on the raw data, too, with words of their own.
+        return [*words, _name_beside(words, "raw")] if system.targets == RAW else words
     words = [
         f"data={options.data}",
         *_without_data(options, f"method={system.model}_dynamic_kd"),
         f"data.candidates=[{','.join(str(distilled(size, options)) for size in options.teachers)}]",
-        f"data.candidate_weights=[{','.join(map(str, options.candidate_weights))}]"
-        if options.candidate_weights
-        else "data.candidate_weights=null",
+        f"data.candidate_weights={candidate_weights(options)}",
     ]
     if system.targets == DYNAMIC:
         return words
-    run = Path(compose_run(words)["run"])  # it gets a name of its own beside this one
-    return [*words, "fairseq.candidate_bleu_factor=0", f"name={run.parent.name}/{run.name}_without_regulariser"]
+    return [*words, "fairseq.candidate_bleu_factor=0", _name_beside(words, "without_regulariser")]
+
+
+def candidate_weights(options: argparse.Namespace) -> str:
+    """γ as asked for, or as tuned for these data with as many teachers, or ``null``: all 1."""
+    weights = options.candidate_weights or compose_run(teacher_words(options.teachers[0], options))["data"].get(
+        "candidate_weights"
+    )
+    return f"[{','.join(map(str, weights))}]" if weights and len(weights) == len(options.teachers) + 1 else "null"
+
+
+def _name_beside(words: Sequence[str], ending: str) -> str:
+    """A name of its own for a run that the words alone would give the name of another."""
+    run = Path(compose_run(words)["run"])
+    return f"name={run.parent.name}/{run.name}_{ending}"
 
 
 def _without_data(options: argparse.Namespace, method: str) -> list[str]:

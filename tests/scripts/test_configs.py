@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def test_fairseq_parses_every_method_and_every_size(method: str, size: str, tiny
     flags = config["fairseq"]
     assert parsed.task._name == flags["task"]
     assert parsed.criterion._name == flags["criterion"]
-    smoothing = 0.01 if method in GU_KONG else 0.0 if method in WITHOUT_SMOOTHING else 0.1
+    smoothing = 0.01 if method in (*GU_KONG, "nat_dynamic_kd") else 0.0 if method in WITHOUT_SMOOTHING else 0.1
     assert parsed.criterion.label_smoothing == smoothing
     assert parsed.optimization.max_update == flags["max_update"]
     assert parsed.dataset.required_batch_size_multiple == 1
@@ -271,7 +272,7 @@ def test_dynamic_kd_is_its_method_with_the_candidates_of_the_data(method: str) -
     composed = compose("data=multi30k_en_de", f"method={method}_dynamic_kd")
     folders = ":".join(f"data-bin/multi30k_en_de_kd_{size}" for size in ("tiny", "small", "base", "big"))
     own = {"target_candidates": folders, "candidate_weights": [0.7, 0.6, 1.3, 1.5, 2.3], "candidate_bleu_factor": 0.2}
-    assert composed["fairseq"] == plain["fairseq"] | own | {"label_smoothing": 0.1}
+    assert composed["fairseq"] == plain["fairseq"] | own  # compared with it, it differs in nothing else
     parsed = parse(composed).task
     assert (parsed.target_candidates, parsed.candidate_weights) == (folders, "0.7,0.6,1.3,1.5,2.3")
     without = compose("data=multi30k_en_de", f"method={method}_dynamic_kd", "fairseq.candidate_bleu_factor=0")
@@ -357,6 +358,30 @@ def test_a_run_in_a_folder_of_ones_own_is_called_by_that(tmp_path: Path) -> None
     assert usual == "generated/cmlm_axe_small"
     assert own == f"{tmp_path.name}/seed2"
     assert named == "mine"
+
+
+@pytest.mark.parametrize(
+    "text", ["größe/x", "it's (a & b)=c, d", 'the "new" [x] {y} #1', 'back\\slash and \\"quote', "end\\"]
+)
+def test_names_and_paths_are_taken_to_the_letter(text: str, tiny_data: Path, tmp_path: Path) -> None:
+    run, start = f"runs/{text}/run", f"starts/{text}"
+    config = compose(f"run={run}", f"start_from={start}", f"fairseq.load_encoder_from={start}", f"name={text}")
+    found = (config["run"], config["start_from"], config["fairseq"]["load_encoder_from"], config["name"])
+    assert found == (run, start, start, text)
+    data = tmp_path / text
+    data.mkdir(parents=True)
+    for name in ("prepare.json", "dict.aa.txt", "dict.bb.txt"):
+        shutil.copy(tiny_data / name, data)
+    config = compose_run([f"data={data}", f"run={run}", "method=teacher", "machine=cpu"])
+    assert (config["data"]["path"], config["data"]["name"]) == (str(data), data.name)
+    assert config["name"] == f"{Path(run).parent.name}/run"
+    assert compose(f"data.path={data}")["data"]["path"] == str(data)
+    if not text.endswith("\\"):  # which fairseq cannot compose
+        assert parse(config).task.data == str(data)
+
+
+def test_names_may_come_in_hydras_quotes() -> None:
+    assert compose('name="a b"', "fairseq.load_encoder_from='größe'")["name"] == "a b"
 
 
 def test_a_missing_method_is_named_with_its_choices() -> None:

@@ -70,7 +70,8 @@ def test_teachers_then_single_targets_then_all_of_them(steps: Steps, capsys: pyt
     runs = [config["run"] for config in trained[2:]]
     assert len(set(runs)) == 10
     assert runs[:5] == [
-        "runs/multi30k_en_de_kd_tiny/nat_tiny", "runs/multi30k_en_de_kd_small/nat_tiny", "runs/multi30k_en_de/nat_tiny",
+        "runs/multi30k_en_de_kd_tiny/nat_tiny", "runs/multi30k_en_de_kd_small/nat_tiny",
+        "runs/multi30k_en_de/nat_tiny_raw",
         "runs/multi30k_en_de/nat_dynamic_kd_tiny_without_regulariser", "runs/multi30k_en_de/nat_dynamic_kd_tiny",
     ]  # fmt: skip
     for config, factor in ((trained[5], 0), (trained[6], 0.2)):
