@@ -44,7 +44,7 @@ def recipe_parser(
     )
     parser.add_argument("--output", type=Path, default=Path(output), metavar="FILE", help="default: %(default)s")
     parser.add_argument("--runs", type=Path, default=_RUNS, metavar="DIR", help="of all runs (default: %(default)s)")
-    parser.add_argument("--threads", type=int, help="processor threads of each step (default: 1)")
+    parser.add_argument("--threads", type=int, help="processor threads of each step (default: OMP_NUM_THREADS, else 1)")
     if plots:
         parser.add_argument("--no-plot", action="store_true", help="do without plots, and so without matplotlib")
     return parser

@@ -35,7 +35,7 @@ def run(script: str, *arguments: object, threads: int | None = None) -> None:
 
     Args:
         script: a file of scripts/, such as ``train.py``.
-        threads: of the processor; one by default.
+        threads: of the processor; by default those that this process was given, or one.
 
     Raises:
         UserError: it failed; it has said why.
@@ -86,16 +86,17 @@ def start(
     """Print a command as a user would type it, and begin it; it ends when this process does, however that is killed.
 
     Args:
-        threads: of the processor; one by default.
+        threads: of the processor; by default those that this process was given, or one.
         environment: further variables.
         output: where what it prints goes, both streams; by default where this process's goes.
     """
     script, *arguments = command
     shown = arguments if len(arguments) < 20 else [*arguments[:19], "…"]
     print(f"$ scripts/{script} {shell(shown)}", flush=True)
+    given = {"OMP_NUM_THREADS": str(threads)} if threads else {}
     return subprocess.Popen(
         [sys.executable, str(SCRIPTS / script), *arguments],
-        env={**os.environ, "OMP_NUM_THREADS": str(threads or 1), **(environment or {})},
+        env={"OMP_NUM_THREADS": "1", **os.environ, **given, **(environment or {})},
         stdout=output,
         stderr=subprocess.STDOUT if output else None,
         preexec_fn=die_with_parent,

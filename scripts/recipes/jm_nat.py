@@ -111,7 +111,7 @@ def words_of(name: str, options: argparse.Namespace) -> list[str]:
 def translate(run: Run, iterations: int, options: argparse.Namespace) -> None:
     """The test set with so many iterations."""
     changes = ["--set", f"iterations={iterations}", *DECODING]
-    suffix = ["--suffix", str(iterations)]
+    suffix = ["--suffix", str(iterations), "--tuned", "none"]
     steps.once(run, result_file(iterations), ["evaluate.py", str(run.folder), *changes, *suffix], options.threads)
 
 

@@ -68,7 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with steps.step(f"{SYSTEMS[method]}: training"):
             steps.run("train.py", *words, threads=options.threads)
         with steps.step(f"{SYSTEMS[method]}: translation of the test set"):
-            steps.once(runs[method], "test.json", ["evaluate.py", str(runs[method].folder)], options.threads)
+            steps.once(
+                runs[method], "test.json", ["evaluate.py", str(runs[method].folder), "--tuned", "none"], options.threads
+            )
         with steps.step(f"{SYSTEMS[method]}: alignments of the validation set"):
             plot = ["--no-plot"] if options.no_plot else []
             steps.once(

@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with steps.step(f"{SYSTEMS[name].name}: training"):
             steps.run("train.py", *words, threads=options.threads)
         with steps.step(f"{SYSTEMS[name].name}: translation of the test set"):
-            steps.once(run, "test.json", ["evaluate.py", str(run.folder)], options.threads)
+            steps.once(run, "test.json", ["evaluate.py", str(run.folder), "--tuned", "none"], options.threads)
         rows.append(make_row(name, run, command))
     write_json(options.output, rows)
     print(f"\n{table(rows)}")
@@ -183,9 +183,12 @@ def pretrain(parts: Sequence[str], options: argparse.Namespace) -> None:
         UserError: it has been trained further already, without keeping them.
     """
     words = training_words("kd", options)
-    total, run = compose_run(words)["fairseq"].get("max_update"), vanilla_run(options)
+    flags, run = compose_run(words)["fairseq"], vanilla_run(options)
+    total = flags.get("max_update")
     if not total:
         raise UserError("the budget does not say when a training ends: give --updates.")
+    if flags.get("total_num_update"):  # a rate that falls to 0 falls over the whole training, not over each part
+        words.append(f"fairseq.total_num_update={total}")
     for part in parts:
         numerator, denominator = PRETRAINING[part]
         updates, kept = max(1, round(total * numerator / denominator)), kept_weights(run, part)

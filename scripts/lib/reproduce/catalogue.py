@@ -78,6 +78,7 @@ def _recipe(name: str, record: dict[str, Any], folder: Path, scale: str) -> Reci
         latency=_latency(latency) if latency else None,
         picture=_picture(picture) if picture else None,
         includes=includes,
+        begins_as_said=record.pop("begins_as_said", False),
     )
     if record:
         raise ValueError(f"{', '.join(record)} means nothing")

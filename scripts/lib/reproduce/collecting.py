@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,18 @@ from scripts.lib.results import Row
 from scripts.lib.training_facts import training_facts
 
 
-def collect(planned: PlannedRecipe, graph: Graph, command: str) -> list[Row]:
+def collect(planned: PlannedRecipe, graph: Graph, command: str, done: Container[str]) -> list[Row]:
     """The rows whose figures are there.
 
     Args:
         graph: with the steps of the recipe.
         command: of the recipe, to be kept with each row.
+        done: keys of steps that were done just now, whatever another step has written in the place of a result since.
     """
     times = read_times(planned.latency) if planned.latency and planned.latency.is_file() else {}
     rows = []
     for each in planned.rows:
-        if all(graph.steps[key].made_at() is not None for key in each.needs):
+        if all(key in done or graph.steps[key].made_at() is not None for key in each.needs):
             rows.append(_row(each, planned, times.get(each.row.key, {}) if each.seed == 1 else {}, graph, command))
     return rows
 

@@ -17,11 +17,11 @@ from scripts.lib.recipes import RECIPES
 from scripts.lib.reproduce.catalogue import load_recipe, load_systems, recipe_names
 from scripts.lib.reproduce.collecting import collect
 from scripts.lib.reproduce.planning import PlannedRecipe, Planner, shown_command
-from scripts.lib.reproduce.recipe import Latency, Recipe
+from scripts.lib.reproduce.recipe import Recipe
 from scripts.lib.reproduce.report import Table, read_table, save_all
 from scripts.lib.reproduce.scale import Scale, choose_scale
 from scripts.lib.reproduce.scheduler import Scheduler
-from scripts.lib.reproduce.steps import Graph, Step, Training
+from scripts.lib.reproduce.steps import Graph, Step
 
 
 class Job:
@@ -48,20 +48,21 @@ class Job:
             if recipe.includes:
                 self.groups[name] = list(recipe.includes)
             for part in recipe.includes or (name,):
-                self._plan(part, recipe.latency if recipe.includes else None, unused)
+                self._plan(part, recipe if recipe.includes else None, unused)
         self._check_encoder()
+        self._check_own_systems()
         self._blocks = block_names(options.docs) if options.docs else []
         if unused:
             there = ", ".join(key for name in options.names for key in _keys_of(load_recipe(name)))
             raise UserError(f"--rows names '{min(unused)}': choose some of {there}.")
 
-    def _plan(self, name: str, latency: Latency | None, unused: set[str]) -> None:
+    def _plan(self, name: str, group: Recipe | None, unused: set[str]) -> None:
         if name in self.planned:
             return
         options = self.options
-        recipe, scale = self._read(name)
-        if latency and not recipe.latency:
-            recipe = replace(recipe, latency=latency)
+        recipe, scale = self._read(name, group)
+        if group and not recipe.latency:
+            recipe = replace(recipe, latency=group.latency)
         rows = None
         if options.rows is not None and name not in options.rows:
             rows = [key for key in recipe.rows if key in options.rows or f"{name}/{key}" in options.rows]
@@ -70,24 +71,36 @@ class Job:
                 return
         unused.discard(name)
         systems = load_systems(scale.kind)
+        _check_own_words(recipe, scale)
         self.planned[name] = Planner(self.graph, systems, recipe, scale).plan(options.seeds, rows)
 
     def _check_encoder(self) -> None:
         """Refuse an encoder that nothing begins with: tables would say that students had."""
         giver = self.options.encoder_from
-        endings = {f"_{planned.scale.beginning}" for planned in self.planned.values()}
-        runs = [step.run.folder.name for step in self.graph.steps.values() if isinstance(step, Training)]
-        if giver and not any(run.endswith(ending) for run in runs for ending in endings):
+        words = [word for step in self.graph.steps.values() for word in step.command]
+        begun = any(word.startswith("fairseq.load_encoder_from=") for word in words)
+        if giver and not (begun and any(planned.scale.encoder_from for planned in self.planned.values())):
             raise UserError(
                 f"--encoder-from {giver}: nothing that was asked for begins with that encoder; a student does if it is "
                 "as wide and as deep, and no autoregressive one. Name another system, or drop the option."
             )
 
-    def _read(self, name: str) -> tuple[Recipe, Scale]:
-        """A recipe, and the scale that the user's choices mean for it."""
+    def _check_own_systems(self) -> None:
+        """Refuse words for a system that nothing here trains: they would do nothing."""
+        trained = {name for planned in self.planned.values() for name in planned.trained}
+        for name in self.options.own_settings:
+            if name not in trained:
+                raise UserError(
+                    f"{name}:{self.options.own_settings[name][0]} has no effect: nothing that was asked for trains "
+                    f"{name}. Trained are {', '.join(sorted(trained))}."
+                )
+
+    def _read(self, name: str, group: Recipe | None = None) -> tuple[Recipe, Scale]:
+        """A recipe, and the scale that the user's choices mean for it; in a group all train their models alike."""
         options = self.options
+        recipe = load_recipe(name)
         scale = choose_scale(
-            load_recipe(name),
+            replace(recipe, scales=group.scales) if group else recipe,
             data=options.data,
             direction=options.direction,
             size=options.size,
@@ -96,7 +109,8 @@ class Job:
             output=options.output,
             settings=options.settings,
             own_settings=options.own_settings,
-            encoder_from=options.encoder_from,
+            encoder_from="" if recipe.begins_as_said else options.encoder_from,
+            plots=not options.no_plot,
         )
         return load_recipe(name, scale.kind), scale
 
@@ -134,7 +148,7 @@ class Job:
         Raises:
             UserError: a step failed; tables are written of what there is.
         """
-        scheduler = Scheduler(
+        self._scheduler = scheduler = Scheduler(
             self.graph,
             jobs=self.options.jobs,
             logs=self.options.runs / "logs",
@@ -172,7 +186,12 @@ class Job:
 
     def _report(self, name: str) -> None:
         planned = self.planned[name]
-        table = Table(planned.recipe, planned.scale, collect(planned, self.graph, self.command), self.command)
+        table = Table(
+            planned.recipe,
+            planned.scale,
+            collect(planned, self.graph, self.command, self._scheduler.done),
+            self.command,
+        )
         self._tables[name] = table
         if table.rows:
             table.save(with_picture=not self.options.no_plot)
@@ -189,10 +208,22 @@ class Job:
     def _report_groups(self) -> None:
         """A recipe of recipes has the tables of all, those of earlier runs too."""
         for group, parts in self.groups.items():
-            tables = [self._tables.get(name) or Table(*self._read(name), [], self.command) for name in parts]
+            whole = load_recipe(group)
+            tables = [self._tables.get(name) or Table(*self._read(name, whole), [], self.command) for name in parts]
             there = [table for table in tables if table.rows]
             if there:
                 save_all(group, there, self._read(group)[1].results / group)
+
+
+def _check_own_words(recipe: Recipe, scale: Scale) -> None:
+    """Refuse words for one system that a script of the recipe trains as well, by the words for all."""
+    for script in recipe.scripts.values():
+        for name in script.needs:
+            if name != "teacher" and name in scale.own_settings:
+                raise UserError(
+                    f"{name}:{scale.own_settings[name][0]} does not reach scripts/{script.command[0]}, which trains "
+                    f"{name}, too: give the words to all systems, or leave {recipe.name} out."
+                )
 
 
 def _keys_of(recipe: Recipe) -> list[str]:

@@ -18,6 +18,7 @@ from scripts.lib.reproduce.recipe import Recipe, RecipeRow, Script, System
 from scripts.lib.reproduce.scale import Scale
 from scripts.lib.reproduce.steps import Graph, Step
 from scripts.lib.reproduce.training_steps import SystemSteps
+from scripts.lib.trained_model import NOTHING_TUNED
 
 _UPDATES = "fairseq.max_update="
 # Placeholders that stand for any number of words, made of the user's words for scripts/train.py.
@@ -29,6 +30,9 @@ _MANY_WORDS: dict[str, Callable[[list[str]], list[str]]] = {
     ],
     "{settings_without_updates}": lambda words: [word for word in words if not word.startswith(_UPDATES)],
 }
+# After the user's words, for scripts that train students: what these begin with.
+_STUDENTS = "{students}"
+_PLOTS = "{plots}"  # for scripts that draw
 _PLACEHOLDER = re.compile(r"\{(\w+)(?::([\w:/.]+))?\}")
 
 
@@ -63,6 +67,8 @@ class PlannedRecipe:
     scripts: list[str]
     """Steps of scripts that no row reads, such as plots."""
     latency: Path | None = None
+    trained: set[str] = field(default_factory=set)
+    """Names of the systems that it trains."""
 
     @property
     def needs(self) -> list[str]:
@@ -98,8 +104,9 @@ class Planner:
             of_seed = Planner(self.graph, self.systems.systems, self.recipe, self.scale.with_seed(seed))
             planned += [of_seed.row(row) for row in chosen]
             scripts += [of_seed.script(script)[1] for script in (_of_no_row(self.recipe) if rows is None else ())]
-        result = PlannedRecipe(self.recipe, self.scale, planned, scripts)
-        if self.recipe.latency and any(map(_is_timed, chosen)):
+            self.systems.trained |= of_seed.systems.trained
+        result = PlannedRecipe(self.recipe, self.scale, planned, scripts, trained=self.systems.trained)
+        if self.recipe.latency and 1 in seeds and any(map(_is_timed, chosen)):  # times are of the first seed
             result.latency = self.latency(chosen)
         return result
 
@@ -120,9 +127,11 @@ class Planner:
             needs.append(tuning)
             suffix = "_".join([*changes, f"tuned_{tuned.stem.removeprefix('tune_')}"])
             words += ["--tuned", str(tuned), "--suffix", suffix]
+        else:
+            words += ["--tuned", str(NOTHING_TUNED)]  # whatever the user has tuned beside the run
         result = run / "results" / f"{result_stem(row.split, suffix)}.json"
         title = f"translation: {result}"
-        return result, self.graph.add(Step(title, tuple(words), result, (training, *needs), is_named=not row.tune))
+        return result, self.graph.add(Step(title, tuple(words), result, (training, *needs), is_named=False))
 
     def tune(self, row: RecipeRow) -> tuple[Path, str]:
         """Grids tried on the validation set: what scripts/tune.py writes, and the step."""
@@ -130,10 +139,13 @@ class Planner:
         run, training = self.systems.train(row.system)
         grids, needs = self.fill(row.tune, row)
         flags = [grid.partition("=")[0] for grid in grids]
-        result = run / "results" / f"tune_{'_'.join(flags)}.json"
-        words = ("tune.py", str(run), *grids, "--no-store", "--no-plot")
+        study = "_".join(["tune", *map(_study_part, grids)])
+        result = run / "results" / f"{study}.json"
+        words = ["tune.py", str(run), *grids, "--no-store", "--no-plot"]
+        if study != "_".join(["tune", *flags]):
+            words += ["--study", str(result.with_suffix(".journal"))]
         return result, self.graph.add(
-            Step(f"tuning of {', '.join(flags)}", words, result, (training, *needs), is_named=False)
+            Step(f"tuning of {', '.join(flags)}", tuple(words), result, (training, *needs), is_named=False)
         )
 
     def _flags(self, flags: Mapping[str, Any], row: RecipeRow | None) -> tuple[dict[str, Any], list[str]]:
@@ -202,7 +214,8 @@ class Planner:
             run, training = self.systems.train(baseline)
             needs.append(training)
             specs = [self._timed(row, needs) for row in timed.values()]
-            plain = next((spec for spec in specs if spec.startswith(f"{run}:name=")), f"{run}:name=baseline")
+            untuned = f"{run}:tuned={NOTHING_TUNED},name="
+            plain = next((spec for spec in specs if spec.startswith(untuned)), f"{untuned}baseline")
             specs = [plain, *(spec for spec in specs if spec != plain)]
         result = self._output().with_suffix(".latency.json")
         words = ("benchmark_latency.py", *specs, *self.recipe.latency.arguments, "--output", str(result))
@@ -216,6 +229,7 @@ class Planner:
         run, trained = self._trained(row)
         flags, more = self._flags(row.decode, row)
         needs += [*trained, *more]
+        flags.setdefault("tuned", str(NOTHING_TUNED))
         if row.tune:
             tuned, tuning = self.tune(row)
             needs.append(tuning)
@@ -245,12 +259,22 @@ class Planner:
             if word in _MANY_WORDS:
                 filled += _MANY_WORDS[word](self._settings())
                 continue
+            if word == _PLOTS:
+                filled += [] if self.scale.plots else ["--no-plot"]
+                continue
+            if word == _STUDENTS:
+                begun, more = self.systems.students_words()
+                filled += begun
+                needs.extend(more)
+                continue
             filled.append(_PLACEHOLDER.sub(lambda match: self._placeholder(match, row, needs), word))
         return filled, needs
 
     def _settings(self) -> list[str]:
-        seed = [] if self.scale.seed == 1 else [f"fairseq.seed={self.scale.seed}"]
-        return [*seed, *self.scale.settings]
+        return [*self._seed(), *self.scale.settings]
+
+    def _seed(self) -> list[str]:
+        return [] if self.scale.seed == 1 else [f"fairseq.seed={self.scale.seed}"]
 
     def _placeholder(self, match: re.Match[str], row: RecipeRow | None, needs: list[str]) -> str:
         name, argument = match[1], match[2]
@@ -279,7 +303,8 @@ class Planner:
             "runs": self._runs,
             "output": self._output,
             "results": self._results,
-            "settings_text": lambda: " ".join(self.scale.settings),
+            "teacher_words": lambda: shlex.join([*self._seed(), *self.scale.settings_of("teacher")]),
+            "beginning": lambda: "_".join(["", self.scale.beginning]) if self.systems.students_words()[0] else "",
         }
         if name not in makers:
             raise UserError(f"{self.recipe.name} has the placeholder {match[0]}: choose one of {', '.join(makers)}.")
@@ -287,6 +312,12 @@ class Planner:
             return str(makers[name]())
         except KeyError as error:
             raise UserError(f"{self.recipe.name} has the placeholder {match[0]}: there is no {error}.") from error
+
+
+def _study_part(grid: str) -> str:
+    """A grid in the name of its study, which tells a range of its own from the usual one that another row may have."""
+    flag, _, values = grid.partition("=")
+    return f"{flag}_{values.replace(':', '-')}" if ":" in values else flag
 
 
 def _is_timed(row: RecipeRow) -> bool:

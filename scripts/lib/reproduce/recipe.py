@@ -141,6 +141,7 @@ class Recipe:
         compare: pairs of rows whose gap is looked at.
         picture: of the table; None where there is none, or scripts draw it.
         includes: other recipes that this one consists of.
+        begins_as_said: its systems begin with what they say, whatever encoder students begin with elsewhere.
     """
 
     name: str
@@ -156,6 +157,7 @@ class Recipe:
     latency: Latency | None = None
     picture: Picture | None = None
     includes: tuple[str, ...] = ()
+    begins_as_said: bool = False
 
     def paper_column(self, data: str) -> int | None:
         """Which of the paper's data sets stands beside ours: the same, or one of the same direction, or the first."""

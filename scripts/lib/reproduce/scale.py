@@ -31,7 +31,9 @@ class DataSet:
     def word(self) -> str:
         """For scripts/train.py."""
         known = _read_config(self.name)
-        return f"data={self.name}" if known and Path(known["path"]) == self.path else f"data={self.path}"
+        if known and Path(known["path"]) == self.path:
+            return f"data={self.name}"
+        return f"data={self.path}" if "/" in str(self.path) else f"data=./{self.path}"  # no name of configs/data
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Scale:
         settings: words for scripts/train.py, for all trainings alike.
         own_settings: such words for the trainings of one system, which stand above those for all.
         encoder_from: the system whose encoder students begin with; empty: they begin at random.
+        plots: whether scripts draw.
     """
 
     kind: str
@@ -57,6 +60,7 @@ class Scale:
     settings: tuple[str, ...] = ()
     own_settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     encoder_from: str = ""
+    plots: bool = True
     seed: int = 1
 
     def with_seed(self, seed: int) -> Scale:
@@ -115,6 +119,7 @@ def choose_scale(
     settings: Sequence[str],
     own_settings: Mapping[str, Sequence[str]],
     encoder_from: str = "",
+    plots: bool = True,
 ) -> Scale:
     """What a recipe runs at.
 
@@ -122,7 +127,7 @@ def choose_scale(
         data: a file of configs/data with or without its direction, a prepared folder, or a data set of the paper.
         direction: of the languages, as ``en_de``; by default the recipe's.
         size, budget: by default the paper's for its data sets, and ``tiny`` and ``cpu`` for others.
-        encoder_from: see :class:`Scale`.
+        encoder_from, plots: see :class:`Scale`.
 
     Raises:
         UserError: data and direction do not agree.
@@ -140,6 +145,7 @@ def choose_scale(
         settings=tuple(settings),
         own_settings={system: tuple(words) for system, words in own_settings.items()},
         encoder_from=encoder_from,
+        plots=plots,
     )
 
 

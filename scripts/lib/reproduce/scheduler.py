@@ -47,6 +47,8 @@ class Scheduler:
     threads: int | None = None
     gpus: int = 0
     on_done: Callable[[Step], None] = lambda step: None
+    done: dict[str, float] = field(default_factory=dict)
+    """Key → when its results were made, of steps that are done."""
     failed: dict[str, str] = field(default_factory=dict)
     """Key → why, of steps that were tried."""
     hindered: dict[str, str] = field(default_factory=dict)
@@ -59,17 +61,16 @@ class Scheduler:
             wanted: with all that they need, in the order in which they are preferred.
         """
         waiting = dict(wanted)
-        done: dict[str, float] = {}
         running: dict[str, _Running] = {}
         try:
             while waiting or running:
-                self._start_what_can(waiting, running, done)
+                self._start_what_can(waiting, running)
                 if running:
-                    self._collect(running, done)
+                    self._collect(running)
         finally:
             launch.stop([each.process for each in running.values()])  # type: ignore[misc]
 
-    def _start_what_can(self, waiting: dict[str, Step], running: dict[str, _Running], done: dict[str, float]) -> None:
+    def _start_what_can(self, waiting: dict[str, Step], running: dict[str, _Running]) -> None:
         moved = True
         while moved:  # what is done already may set others free
             moved = False
@@ -79,16 +80,16 @@ class Scheduler:
                     self.hindered[key] = self.graph.steps[self.hindered.get(blocked, blocked)].key
                     del waiting[key]
                     moved = True
-                elif all(need in done for need in step.needs):
-                    moved |= self._take(step, waiting, running, done)
+                elif all(need in self.done for need in step.needs):
+                    moved |= self._take(step, waiting, running)
 
-    def _take(self, step: Step, waiting: dict[str, Step], running: dict[str, _Running], done: dict[str, float]) -> bool:
+    def _take(self, step: Step, waiting: dict[str, Step], running: dict[str, _Running]) -> bool:
         """Whether the step has left ``waiting``."""
-        made_of = max((done[need] for need in step.needs), default=0.0)
+        made_of = max((self.done[need] for need in step.needs), default=0.0)
         made_at = step.made_at()
         if made_at is not None and made_at >= made_of:
             print(f"done already: {step.title}", flush=True)
-            done[step.key] = made_at
+            self.done[step.key] = made_at
             self.on_done(step)
         elif not self._has_room(step, running):
             return False
@@ -133,7 +134,7 @@ class Scheduler:
         print(f"    its output: {path}", flush=True)
         return path, open(path, "ab")
 
-    def _collect(self, running: dict[str, _Running], done: dict[str, float]) -> None:
+    def _collect(self, running: dict[str, _Running]) -> None:
         time.sleep(_PAUSE_SECONDS)
         for key, each in list(running.items()):
             status = each.process.poll()
@@ -148,12 +149,14 @@ class Scheduler:
             each.step.note()
             made_at = each.step.made_at()
             if made_at is None:
-                self._fail(each.step, f"scripts/{each.step.command[0]} ended well, but {each.step.result} is not there")
+                self._fail(
+                    each.step, f"scripts/{each.step.command[0]} ended well, but {_missing(each.step)} is not there"
+                )
                 continue
             print(f"    {seconds:.0f} s: {each.step.title}", flush=True)
             # Not the time at which it ended: a script that found nothing to do leaves its result as it is, and what
             # is made of that does not get old.
-            done[key] = made_at
+            self.done[key] = made_at
             self.on_done(each.step)
 
     def _fail(self, step: Step, why: str) -> None:
@@ -171,3 +174,7 @@ class Scheduler:
         reasons = "; ".join(f"{self.graph.steps[key].title}: {why}" for key, why in self.failed.items())
         more = f" ({len(self.hindered)} more steps wait for that)" if self.hindered else ""
         raise UserError(f"{len(self.failed)} step(s) failed{more}; the same command goes on from there. {reasons}")
+
+
+def _missing(step: Step) -> Path:
+    return next((each for each in (step.result, *step.others) if not each.is_file()), step.result)

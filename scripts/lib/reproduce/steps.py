@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ class Step:
         title: what it does, for the user.
         command: the script, a file of scripts/, and its words.
         result: the file that is there once it has succeeded.
+        others: further files that the same command writes, which other figures are read from.
         needs: keys of the steps whose results it reads.
         is_alone: nothing may run beside it, because it measures time.
         is_named: the name of the result says all that its command does, so that the file alone shows that it is done.
@@ -35,6 +36,7 @@ class Step:
     needs: tuple[str, ...] = ()
     is_alone: bool = False
     is_named: bool = True
+    others: tuple[Path, ...] = ()
 
     @property
     def key(self) -> str:
@@ -42,28 +44,24 @@ class Step:
         return str(self.result)
 
     def made_at(self) -> float | None:
-        """When the result was made; None where it is not there."""
-        if not self.result.is_file():
+        """When its results were made, the oldest of them; None where one is not there."""
+        results = (self.result, *self.others)
+        if not all(each.is_file() and (self.is_named or self._is_noted(each)) for each in results):
             return None
-        if not self.is_named and not self._is_noted():
-            return None
-        return self.result.stat().st_mtime
+        return min(each.stat().st_mtime for each in results)
 
     def note(self) -> None:
-        """Remember that the result is of this command."""
-        if not self.is_named:
-            with atomic_write(self._command_file) as handle:
+        """Remember that the results are of this command."""
+        for result in () if self.is_named else (self.result, *self.others):
+            with atomic_write(_command_file(result)) as handle:
                 handle.write(shell(self.command) + "\n")
 
-    @property
-    def _command_file(self) -> Path:
-        return self.result.with_name(f".{self.result.name}.command")
-
-    def _is_noted(self) -> bool:
-        """Whether the result is of this command, and nobody has written another in its place since."""
+    def _is_noted(self, result: Path) -> bool:
+        """Whether a result is of this command, and nobody has written another in its place since."""
+        note = _command_file(result)
         try:
-            noted = self._command_file.read_text(encoding="utf-8").removesuffix("\n")
-            return noted == shell(self.command) and self._command_file.stat().st_mtime >= self.result.stat().st_mtime
+            noted = note.read_text(encoding="utf-8").removesuffix("\n")
+            return noted == shell(self.command) and note.stat().st_mtime >= result.stat().st_mtime
         except OSError:
             return False
 
@@ -110,6 +108,10 @@ class Training(Step):
             )
 
 
+def _command_file(result: Path) -> Path:
+    return result.with_name(f".{result.name}.command")
+
+
 @cache
 def compose(words: tuple[str, ...]) -> dict[str, Any]:
     """The configuration that scripts/train.py makes of its words; not to be changed."""
@@ -123,16 +125,22 @@ class Graph:
         self.steps: dict[str, Step] = {}
 
     def add(self, step: Step) -> str:
-        """Take in a step, unless it is there already.
+        """Take in a step, unless it is there already, and say by which key: a command with several results is one step.
 
         Raises:
             UserError: another step makes the same result with another command.
         """
+        same = next((each for each in self.steps.values() if each.command == step.command), None)
+        if same and same.key != step.key:
+            others = tuple(dict.fromkeys((*same.others, step.result)))
+            needs = tuple(dict.fromkeys((*same.needs, *step.needs)))
+            self.steps[same.key] = replace(same, others=others, needs=needs)
+            return same.key
         known = self.steps.setdefault(step.key, step)
         if known.command != step.command:
             raise UserError(
-                f"two commands make {step.key}: `{shell(known.command)}` and `{shell(step.command)}`; give one of the "
-                "systems another suffix."
+                f"two commands make {step.key}: `{shell(known.command)}` and `{shell(step.command)}`; give both "
+                "systems the same words, or one of them another suffix in configs/systems.yaml."
             )
         return step.key
 
@@ -143,7 +151,8 @@ class Graph:
 
     def done_at(self, step: Step) -> float | None:
         """When a step was done; None where it is not, or what it reads has been made anew."""
-        made_of, made_at = self.made_of(step), step.made_at()
+        made_of = self.made_of(step)
+        made_at = None if made_of is None else step.made_at()  # whose data may have been deleted
         return None if made_of is None or made_at is None or made_at < made_of else made_at
 
     def closure(self, keys: Iterable[str]) -> Mapping[str, Step]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nat_plugin.errors import UserError
-from scripts.lib.recipes import RECIPES
+from scripts.lib.recipes import RECIPES, ROOT
 from scripts.lib.reproduce.recipe import System
 from scripts.lib.reproduce.scale import DataSet, Scale
 from scripts.lib.reproduce.steps import Graph, Step, Training, compose
@@ -24,6 +24,7 @@ _DECIDED = {
     "start_from": "a recipe that fine-tunes",
     "fairseq.seed": "--seeds",
 }
+_PREPARED = ROOT / "data-bin"  # where scripts/prepare.py writes
 # What two encoders must have in common for one to begin with the other's weights.
 _ENCODER = ("embed_dim", "ffn_embed_dim", "layers", "attention_heads", "normalize_before")
 _DIMENSIONS = ("encoder_embed_dim", "encoder_ffn_embed_dim", "decoder_embed_dim", "decoder_ffn_embed_dim")
@@ -43,6 +44,8 @@ class SystemSteps:
 
     def __init__(self, graph: Graph, systems: Mapping[str, System], scale: Scale) -> None:
         self.graph, self.systems, self.scale = graph, dict(systems), scale
+        self.trained: set[str] = set()
+        """Names of the systems that anything was planned for."""
         for name, words in {"": scale.settings, **scale.own_settings}.items():
             if name and name not in self.systems:
                 raise UserError(f"{name}:{words[0]} is for no system: configs/systems.yaml names them.")
@@ -59,15 +62,33 @@ class SystemSteps:
         system = self.systems[name]
         suffix = "_".join(filter(None, (system.suffix, self.scale.beginning)))
         if self._begins_with_encoder(system):
-            return replace(system, encoder_from=self.scale.encoder_from, suffix=suffix)
+            return replace(system, encoder_from=self._giver(system), suffix=suffix)
         if system.start_from and self.system(system.start_from) != self.systems[system.start_from]:
             return replace(system, suffix=suffix)  # it goes on from one that begins so
         return system
 
+    def students_words(self) -> tuple[list[str], list[str]]:
+        """For students that a script of a recipe trains: words for scripts/train.py, and the steps before.
+
+        They say what students of the chosen size begin with, and a name that tells such runs from those that begin at
+        random; there are none where all begin at random.
+        """
+        student = System("", "vanilla")
+        if not self._begins_with_encoder(student):
+            return [], []
+        run, step = self.train(self._giver(student))
+        name = f"name=${{data.name}}/${{method.name}}_${{size.name}}_{self.scale.beginning}"
+        return [f"fairseq.load_encoder_from={run}", name], [step]
+
+    def _giver(self, system: System) -> str:
+        """Whose encoder students begin with: on synthetic data, of another source language, that of their teacher."""
+        own = f"{self.scale.encoder_from}_{system.data}"
+        return own if own in self.systems else self.scale.encoder_from
+
     def _begins_with_encoder(self, system: System) -> bool:
         """Whether it is a student of ours that begins at random, and its encoder is like the one to begin with."""
-        giver = self.scale.encoder_from
-        if not giver or giver == system.name or system.start_from or system.encoder_from:
+        giver = self._giver(system)
+        if not self.scale.encoder_from or giver == system.name or system.start_from or system.encoder_from:
             return False
         config = self._config(system)
         if config["method"]["kind"] != "non_autoregressive" or config["fairseq"]["task"] != "nat_translation":
@@ -91,22 +112,27 @@ class SystemSteps:
             return data, self._prepared(data)
         if what == "kd":
             run, training = self.train(teacher or "teacher")
-            usual = data.path == self.scale.raw.path.with_name(f"{self.scale.raw.name}_kd")
+            usual = data.path == self.scale.raw.path.with_name(f"{self.scale.raw.path.name}_kd")
             words = ("distill.py", str(run), *(() if usual else ("--output", str(data.path))))
             title = f"{data.name}: the training set translated by {run}"
             return data, self.graph.add(Step(title, words, data.path / "distill.json", (training,)))
         rule = what.removeprefix("synthetic_").upper()
-        words = ("make_synthetic.py", str(self.scale.raw.path), "--rule", rule)
+        path = self.scale.raw.path
+        usual = data.path == path.with_name(f"{path.name}_{what}")
+        words = ("make_synthetic.py", str(path), "--rule", rule, *(() if usual else ("--output", str(data.path))))
         raw = self.data("raw")[1]
         return data, self.graph.add(Step(f"{data.name}: synthetic data", words, data.path / "prepare.json", (raw,)))
 
     def _prepared(self, data: DataSet) -> str:
-        words = ("prepare.py", data.name) if data.name in RECIPES else ("prepare.py", "--name", data.name)
-        return self.graph.add(Step(f"{data.name}: prepared text", words, data.path / "prepare.json"))
+        words = ["prepare.py", *([] if data.name in RECIPES else ["--name"]), data.name]
+        if data.path.resolve() != _PREPARED / data.name:
+            words += ["--output", str(data.path)]
+        return self.graph.add(Step(f"{data.name}: prepared text", tuple(words), data.path / "prepare.json"))
 
     def train(self, name: str) -> tuple[Path, str]:
         """A system's run and the step that trains it."""
         system = self.system(name)
+        self.trained.add(name)
         data, made = self.data(system.data)
         needs = [made]
         size, method = system.size or self.scale.size, system.method

@@ -72,6 +72,28 @@ def test_every_command_is_understood(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["multi30k_en_de", "--encoder-from", "teacher"],
+        ["wmt14_en_de"],
+        ["wmt14_de_en", "--encoder-from", "teacher"],
+        ["iwslt14_de_en"],
+    ],
+)
+def test_all_tables_go_together(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever sizes, budgets and grids the tables have by themselves, no two commands make one file."""
+    monkeypatch.chdir(tmp_path)
+    updates = ["fairseq.max_update=1500", "teacher:fairseq.max_update=4000"]
+    reproduce.main(["results", "--dry-run", "--data", *words, *updates, "machine=cpu"])
+    shown = capsys.readouterr().out
+    assert f"tables of {', '.join(load_recipe('results').includes)}\n" in shown
+    with_teachers_words = [line.split()[0] for line in shown.splitlines() if "max_update=4000" in line]
+    assert sorted(with_teachers_words) == ["scripts/recipes/dynamic_kd.py", "scripts/train.py"]
+
+
 def test_every_row_of_all_tables_that_translates_has_its_time() -> None:
     recipes = [load_recipe(name, scale) for name in load_recipe("results").includes for scale in SCALES]
     without = {
@@ -89,13 +111,15 @@ def test_every_row_of_all_tables_that_translates_has_its_time() -> None:
 
 
 @pytest.mark.parametrize("scale", ["multi30k", "wmt14_en_de"])
-@pytest.mark.parametrize("seed", ["1", "2"])
+@pytest.mark.parametrize(
+    "more", [["--seeds", "1"], ["--seeds", "2"], ["--encoder-from", "teacher"]], ids=["1", "2", "encoder"]
+)
 def test_what_scripts_train_is_where_times_are_measured(
-    scale: str, seed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scale: str, more: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     rows = "mple_table2,mple_table3,mple_table9,mple_figure8"
-    words = ["results", "--rows", rows, "--data", scale, "--seeds", seed, "--dry-run", "machine=cpu"]
+    words = ["results", "--rows", rows, "--data", scale, *more, "--dry-run", "machine=cpu"]
     planned = Job(reproduce.parse_arguments(words), "reproduce.py")
     commands = [step.command for step in planned.graph.steps.values()]
     trained: set[Path] = set()

@@ -9,6 +9,7 @@ import pytest
 
 from scripts import reproduce
 from scripts.lib.reproduce.catalogue import load_recipe, recipe_names
+from scripts.lib.runs import Run
 from tests.scripts import tiny_training
 
 ALL = [name for name in recipe_names() if name != "results"]  # which is several of the others
@@ -28,3 +29,26 @@ def test_every_recipe_runs(tiny_data: Path, tmp_path: Path, monkeypatch: pytest.
         [path] = Path("tables").glob(f"*/{name}.json")
         rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
         assert len(rows) == len(load_recipe(name).rows)
+
+
+@pytest.mark.slow
+@pytest.mark.end_to_end
+@pytest.mark.timeout(0)
+def test_what_scripts_train_begins_with_the_encoder_too(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    small = tiny_training.shared_settings(max_update=90)
+    rows = "mple_table2,mple_table3,mple_table9,mple_table1,peers,encoder_from_teacher"
+    words = ["results", "--rows", rows, "--data", str(tiny_data), "--runs", "runs", "--output", "tables", *small]
+    reproduce.main([*words, "--encoder-from", "teacher"])
+    for name in rows.split(","):
+        begun = name not in ("peers", "encoder_from_teacher")
+        path = Path("tables") / f"{tiny_data.name}_tiny{'_encoder' * begun}" / f"{name}.json"
+        measured = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        assert [row["row"] for row in measured] == list(load_recipe(name).rows)
+        for row in measured if begun else []:
+            if "run" in row and "teacher" not in row["run"] and "oaxe" not in row["run"]:
+                giver = Run(Path(row["run"])).read_config()["fairseq"]["load_encoder_from"]
+                assert giver == f"runs/{tiny_data.name}/teacher_tiny"
+                assert "_tiny_encoder" in row["run"]

@@ -129,13 +129,21 @@ def test_what_is_fine_tuned_does_not_begin_anew(steps: Steps) -> None:
     assert "method=vanilla_oaxe_300k" in trainings[-1]
 
 
+def test_a_rate_that_falls_to_0_falls_over_the_whole_training(steps: Steps) -> None:
+    """Part after part is one training, which goes on only with the same schedule."""
+    words = ["--updates", "600", "--output", "out.json", "schedule=linear", "machine=cpu"]
+    recipe.main(["--rows", "kd,oaxe_10k,oaxe_300k", *words])
+    flags = [compose_run(command[1:])["fairseq"] for command in steps.commands if "method=vanilla" in command]
+    assert [(each["max_update"], each["total_num_update"]) for each in flags] == [(20, 600), (600, 600), (600, 600)]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--rows", "kd,teacher"], "--rows names 'teacher': choose some of raw, kd"),
         (["--rows", "raw"], "the row raw and --raw DATA go together"),
         (["--raw", "multi30k_en_de"], "the row raw and --raw DATA go together"),
-        (["--budget", "iwslt"], "--budget iwslt has no configs/budget/iwslt_fine_tuning.yaml"),
+        (["--budget", "mine"], "--budget mine has no configs/budget/mine_fine_tuning.yaml"),
         (["fairseq.max_update=7"], "use --updates"),
         (["--updates", "7"], "--updates 7 is too few"),
         (["--fine-tuning-lr", "0"], "--fine-tuning-lr 0 is no rate"),

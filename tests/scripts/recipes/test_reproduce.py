@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,45 @@ def test_what_is_done_is_not_done_again_and_what_is_old_is(steps: Pretended) -> 
     assert [command[:2] for command in steps.commands] == [["evaluate.py", "runs/toy_kd/cmlm_ce_tiny"]]
 
 
+def test_what_the_user_tuned_for_a_run_does_not_count(steps: Pretended) -> None:
+    reproduce.main(["axe_table2", "axe_table3", "--rows", "ce,axe,teacher", *WORDS])
+    of_rows = [command for command in steps.commands if command[0] == "evaluate.py"]
+    tuned = [command[command.index("--tuned") + 1].rpartition("/")[2] for command in of_rows]
+    assert sorted(tuned) == ["none", "none", "tune_length_multiplier.json"]
+    steps.commands.clear()
+    translation = next(Path("runs/toy_kd/cmlm_ce_tiny/results").glob("test*.json"))
+    later = time.time() + 1
+    os.utime(translation, (later, later))  # as the user's own scripts/evaluate.py, with what he tuned
+    reproduce.main(["axe_table2", *WORDS])
+    assert [command[:2] for command in steps.commands] == [["evaluate.py", "runs/toy_kd/cmlm_ce_tiny"]]
+
+
+def test_a_row_stays_though_a_later_step_writes_its_file_again(
+    steps: Pretended, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tune = steps.tune
+
+    def tune_and_write(words: Sequence[str]) -> None:
+        tune(words)
+        for path in Path("runs/toy_kd/cmlm_ce_tiny/results").glob("test*.json"):
+            os.utime(path, (time.time() + 1,) * 2)
+
+    monkeypatch.setattr(steps, "tune", tune_and_write)
+    reproduce.main(["axe_table2", *WORDS])
+    assert [row["row"] for row in read()["rows"]] == ["ce", "axe"]
+
+
+def test_two_grids_of_a_flag_are_two_studies(steps: Pretended, capsys: pytest.CaptureFixture[str]) -> None:
+    reproduce.main(["axe_table2", "encoder_from_teacher", "--dry-run", *WORDS])
+    tunings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("scripts/tune.py")]
+    own = [line.partition("--study ")[2] for line in tunings if "length_multiplier=1.00:1.40:0.05" in line]
+    assert own == [
+        f"runs/toy_kd/{run}_encoder/results/tune_length_multiplier_1.00-1.40-0.05.journal"
+        for run in ("cmlm_ce_tiny", "cmlm_axe_tiny_delta1")
+    ]
+    assert [line for line in tunings if "--study" not in line and "length_multiplier" in line]
+
+
 def test_what_another_command_wrote_in_the_place_of_a_result_is_made_anew(steps: Pretended) -> None:
     """As the user's own scripts/tune.py with another grid: its file has the same name."""
     reproduce.main(["axe_table2", *WORDS])
@@ -154,7 +195,7 @@ def test_several_at_once_and_time_alone(steps: Pretended, monkeypatch: pytest.Mo
     assert Path("runs/logs").is_dir()
 
 
-def collect_when_full(self: Any, running: dict[str, Any], done: dict[str, float]) -> None:
+def collect_when_full(self: Any, running: dict[str, Any]) -> None:
     """As if all that run side by side ended together; never more than there are jobs, and time alone."""
     assert len(running) <= self.jobs
     assert len(running) == 1 or not any(each.step.is_alone for each in running.values())
@@ -163,7 +204,7 @@ def collect_when_full(self: Any, running: dict[str, Any], done: dict[str, float]
         each.step.note()
         made_at = each.step.made_at()
         assert made_at is not None
-        done[key] = made_at
+        self.done[key] = made_at
         self.on_done(each.step)
 
 
@@ -171,8 +212,8 @@ def test_rows_that_a_script_trains_have_their_times_and_trainings_too(steps: Pre
     reproduce.main(["haviv_figure2", "--rows", "at_causal_axe", *WORDS])
     assert steps.scripts[-2:] == ["recipes/latent_alignment_at.py", "benchmark_latency.py"]
     assert steps.commands[-1][1:3] == [
-        "runs/toy/at_ce_tiny:name=at_ce",
-        "runs/toy/at_causal_axe_tiny:name=at_causal_axe",
+        "runs/toy/at_ce_tiny:tuned=none,name=at_ce",
+        "runs/toy/at_causal_axe_tiny:tuned=none,name=at_causal_axe",
     ]
     [row] = read(TABLE.with_name("haviv_figure2.json"))["rows"]
     assert (row["bleu"], row["speedup"], row["updates"], row["training_minutes"] >= 0) == (29.5, 2.0, 100, True)
@@ -190,6 +231,54 @@ def test_seeds_share_the_teacher_and_give_a_mean(steps: Pretended) -> None:
     assert [(row["row"], row["seed"]) for row in read()["rows"]] == [("ce", 1), ("ce", 2), ("axe", 1), ("axe", 2)]
     assert "± " in TABLE.with_suffix(".md").read_text(encoding="utf-8")
     assert set(read()["gaps"][0]["p_values"]) == {"1", "2"}
+
+
+def test_a_later_seed_alone_trains_nothing_of_the_first(steps: Pretended) -> None:
+    reproduce.main(["gu_kong_table6", "--rows", "1.5", "--seeds", "2", *WORDS])
+    assert steps.scripts == ["train.py", "distill.py", "train.py", "evaluate.py"]
+    assert "fairseq.seed=2" in steps.commands[2]
+    [row] = read(TABLE.with_name("gu_kong_table6.json"))["rows"]
+    assert row["seed"] == 2
+
+
+def test_scripts_are_told_to_do_without_plots(steps: Pretended) -> None:
+    for option in ([], ["--no-plot"]):
+        reproduce.main(["haviv_figure2", *option, *WORDS])
+    of_script = [command for command in steps.commands if command[0] == "recipes/latent_alignment_at.py"]
+    assert ["--no-plot" in command for command in of_script] == [False, True]
+
+
+@pytest.mark.parametrize("folder", ["elsewhere/toy", "./toy", "elsewhere/link"])
+def test_data_anywhere(steps: Pretended, folder: str) -> None:
+    """In the working directory; behind a link of another name; to be prepared elsewhere than in data-bin."""
+    if folder.endswith("link"):
+        Path("elsewhere").mkdir()
+        Path(folder).symlink_to(Path("data-bin/toy").resolve())
+    else:
+        make_data(Path(folder))
+        make_older(Path(folder).parent)
+    reproduce.main(["axe_table2", "--rows", "ce", "--data", folder, *WORDS[2:]])
+    teacher, distillation, student, _ = steps.commands
+    assert Path(teacher[1].removeprefix("data=")).resolve() == Path(folder).resolve()
+    made = Path(student[1].removeprefix("data="))
+    assert "/" in student[1]
+    assert (made / "distill.json").is_file()
+    assert distillation[:2] == ["distill.py", "runs/toy/teacher_tiny"]
+
+
+def test_data_are_prepared_where_they_are_looked_for(
+    steps: Pretended, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    reproduce.main(["axe_table2", "--data", "/big/wmt14_en_de", "--dry-run", "machine=cpu"])
+    assert "scripts/prepare.py wmt14_en_de --output /big/wmt14_en_de\n" in capsys.readouterr().out
+
+
+def test_distilled_data_that_were_deleted_are_made_again(steps: Pretended, capsys: pytest.CaptureFixture[str]) -> None:
+    reproduce.main(["axe_table2", "--rows", "ce", *WORDS])
+    shutil.rmtree("data-bin/toy_kd")
+    capsys.readouterr()
+    reproduce.main(["axe_table2", "--rows", "ce", "--dry-run", *WORDS])
+    assert "3 of them to be done" in capsys.readouterr().out
 
 
 def test_everything_goes_where_the_user_says(steps: Pretended) -> None:
@@ -324,6 +413,11 @@ def test_a_dry_run_touches_nothing(steps: Pretended, capsys: pytest.CaptureFixtu
         (["axe_table2", "method=glat"], "method=glat is the recipe's to say"),
         (["axe_table2", "teacher:fairseq.seed=2"], "fairseq.seed=2 is the recipe's to say: use --seeds"),
         (["axe_table2", "tutor:fairseq.lr=1"], "tutor:fairseq.lr=1 is for no system"),
+        (
+            ["axe_table2", "ctc:fairseq.lr=1"],
+            "nothing that was asked for trains ctc. Trained are cmlm_axe, cmlm_ce",
+        ),
+        (["haviv_figure2", "at_axe:fairseq.lr=1"], "does not reach scripts/recipes/latent_alignment_at.py"),
         (["axe_table2", "--encoder-from", "tutor"], "--encoder-from tutor is no system"),
         (["axe_table2", "--encoder-from", "teacher_narrow"], "nothing that was asked for begins with that encoder"),
         (["axe_table2", "--size", "huge"], "huge"),
