@@ -150,9 +150,10 @@ def output(table: str, options: argparse.Namespace) -> Path:
 def measure(table: str, runs: Sequence[Path], distilled: Path, options: argparse.Namespace, *more: object) -> None:
     """A table's measures and correlation, of all its systems."""
     vanilla = folder(input_words("vanilla", options))
+    beta = BETA.get(options.raw) if options.beta is None else options.beta
     flags = [
         "--split", options.split, "--vanilla", vanilla, "--distilled", distilled, "--output", output(table, options),
-        *(["--beta", beta] if (beta := options.beta or BETA.get(str(options.raw))) is not None else []),
+        *(["--beta", beta] if beta is not None else []),
         *(["--threads", options.threads] if options.threads else []), *(["--no-plot"] if options.no_plot else []),
     ]  # fmt: skip
     steps.run("measure_mple.py", *runs, *flags, *more, threads=options.threads)
