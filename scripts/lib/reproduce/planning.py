@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from nat_plugin.errors import UserError
 from scripts.lib.evaluation import describe_changes, result_stem
-from scripts.lib.reproduce.catalogue import load_recipe
+from scripts.lib.reproduce.placeholders import Placeholders
 from scripts.lib.reproduce.recipe import Recipe, RecipeRow, Script, System
 from scripts.lib.reproduce.scale import Scale
 from scripts.lib.reproduce.steps import Graph, Step
 from scripts.lib.reproduce.training_steps import SystemSteps
 from scripts.lib.trained_model import NOTHING_TUNED
-
-_UPDATES = "fairseq.max_update="
-# Placeholders that stand for any number of words, made of the user's words for scripts/train.py.
-_MANY_WORDS: dict[str, Callable[[list[str]], list[str]]] = {
-    "{settings}": lambda words: words,
-    # for scripts that work out the updates of each training from one number
-    "{updates}": lambda words: [
-        part for word in words if word.startswith(_UPDATES) for part in ("--updates", word.removeprefix(_UPDATES))
-    ],
-    "{settings_without_updates}": lambda words: [word for word in words if not word.startswith(_UPDATES)],
-}
-# After the user's words, for scripts that train students: what these begin with.
-_STUDENTS = "{students}"
-_PLOTS = "{plots}"  # for scripts that draw
-_PLACEHOLDER = re.compile(r"\{(\w+)(?::([\w:/.]+))?\}")
 
 
 @dataclass
@@ -88,6 +71,7 @@ class Planner:
     def __init__(self, graph: Graph, systems: Mapping[str, System], recipe: Recipe, scale: Scale) -> None:
         self.graph, self.recipe, self.scale = graph, recipe, scale
         self.systems = SystemSteps(graph, systems, scale)
+        self.placeholders = Placeholders(self)
 
     def plan(self, seeds: Sequence[int], rows: Sequence[str] | None = None) -> PlannedRecipe:
         """Everything about a recipe.
@@ -137,7 +121,7 @@ class Planner:
         """Grids tried on the validation set: what scripts/tune.py writes, and the step."""
         assert row.system is not None
         run, training = self.systems.train(row.system)
-        grids, needs = self.fill(row.tune, row)
+        grids, needs = self.placeholders.fill(row.tune, row)
         flags = [grid.partition("=")[0] for grid in grids]
         study = "_".join(["tune", *map(_study_part, grids)])
         result = run / "results" / f"{study}.json"
@@ -152,7 +136,7 @@ class Planner:
         filled, needs = {}, []
         for key, value in flags.items():
             if isinstance(value, str):
-                [value], more = self.fill([value], row)
+                [value], more = self.placeholders.fill([value], row)
                 value = yaml.safe_load(value)
                 needs += more
             filled[key] = value
@@ -160,8 +144,8 @@ class Planner:
 
     def script(self, script: Script, row: RecipeRow | None = None) -> tuple[Path, str]:
         """The JSON that a script of the recipe writes, and its step."""
-        words, needs = self.fill(script.command, row)
-        [result], more = self.fill([script.result], row)
+        words, needs = self.placeholders.fill(script.command, row)
+        [result], more = self.placeholders.fill([script.result], row)
         needs += more + [self.systems.train(name)[1] for name in script.needs]
         title = f"{self.recipe.name}: {script.name}"
         step = Step(title, tuple(words), Path(result), tuple(dict.fromkeys(needs)), is_named=False)
@@ -187,7 +171,7 @@ class Planner:
         if row.system:
             run, training = self.systems.train(row.system)
             return run, [training]
-        [text], needs = self.fill([row.trained], row)
+        [text], needs = self.placeholders.fill([row.trained], row)
         for value in row.values.values():
             self._read_from(value.of, row, needs)
         return Path(text), needs
@@ -197,7 +181,7 @@ class Planner:
             path, key = self.script(self.recipe.scripts[of], row)
             needs.append(key)
             return path
-        [path_text], more = self.fill([of], row)
+        [path_text], more = self.placeholders.fill([of], row)
         needs += more
         return Path(path_text)
 
@@ -217,7 +201,7 @@ class Planner:
             untuned = f"{run}:tuned={NOTHING_TUNED},name="
             plain = next((spec for spec in specs if spec.startswith(untuned)), f"{untuned}baseline")
             specs = [plain, *(spec for spec in specs if spec != plain)]
-        result = self._output().with_suffix(".latency.json")
+        result = self.output().with_suffix(".latency.json")
         words = ("benchmark_latency.py", *specs, *self.recipe.latency.arguments, "--output", str(result))
         title = f"{self.recipe.name}: time of a sentence"
         step = Step(title, words, result, tuple(dict.fromkeys(needs)), is_alone=True, is_named=False)
@@ -236,82 +220,10 @@ class Planner:
             flags["tuned"] = str(tuned)
         return f"{run}:" + ",".join(f"{key}={_shown(value)}" for key, value in [*flags.items(), ("name", row.key)])
 
-    def _runs(self) -> Path:
-        return self.scale.runs if self.scale.seed == 1 else self.scale.runs / f"seed{self.scale.seed}"
-
-    def _results(self) -> Path:
-        return self.scale.results if self.scale.seed == 1 else self.scale.results / f"seed{self.scale.seed}"
-
-    def _output(self) -> Path:
+    def output(self) -> Path:
         """The beginning of the names of files that belong to the recipe."""
         seed = "" if self.scale.seed == 1 else f"_seed{self.scale.seed}"
         return self.scale.results / f"{self.recipe.name}{seed}"
-
-    def fill(self, words: Sequence[str], row: RecipeRow | None) -> tuple[list[str], list[str]]:
-        """Words with their placeholders filled in, and the steps that must come before.
-
-        Raises:
-            UserError: a placeholder means nothing.
-        """
-        filled: list[str] = []
-        needs: list[str] = []
-        for word in words:
-            if word in _MANY_WORDS:
-                filled += _MANY_WORDS[word](self._settings())
-                continue
-            if word == _PLOTS:
-                filled += [] if self.scale.plots else ["--no-plot"]
-                continue
-            if word == _STUDENTS:
-                begun, more = self.systems.students_words()
-                filled += begun
-                needs.extend(more)
-                continue
-            filled.append(_PLACEHOLDER.sub(lambda match: self._placeholder(match, row, needs), word))
-        return filled, needs
-
-    def _settings(self) -> list[str]:
-        return [*self._seed(), *self.scale.settings]
-
-    def _seed(self) -> list[str]:
-        return [] if self.scale.seed == 1 else [f"fairseq.seed={self.scale.seed}"]
-
-    def _placeholder(self, match: re.Match[str], row: RecipeRow | None, needs: list[str]) -> str:
-        name, argument = match[1], match[2]
-
-        def of(step: tuple[Any, str]) -> Any:
-            needs.append(step[1])
-            return step[0]
-
-        def named() -> RecipeRow:
-            return _row_of(self.recipe, argument, self.scale.kind)
-
-        makers: dict[str, Callable[[], object]] = {
-            "run": lambda: of(self.systems.train(argument or _system_of(row, match[0]))),
-            "checkpoint": lambda: of(self.systems.train(argument)) / "checkpoints" / "averaged.pt",
-            "data": lambda: of(self.systems.data(argument or "raw")).path,
-            "root": lambda: self._runs() / of(self.systems.data(argument or "raw")).name,
-            "dataset": lambda: of(self.systems.data(argument or "raw")).word.partition("=")[2],
-            "test": lambda: of(self.translate(RecipeRow(argument, argument, argument))),
-            "row": lambda: of(self.translate(named())),
-            "tuned": lambda: of(
-                self.tune(_row_of(self.recipe, argument, self.scale.kind) if argument else _needed(row, match[0]))
-            ),
-            "result": lambda: of(self.script(self.recipe.scripts[argument], row)),
-            "size": lambda: self.scale.size,
-            "budget": lambda: self.scale.budget,
-            "runs": self._runs,
-            "output": self._output,
-            "results": self._results,
-            "teacher_words": lambda: shlex.join([*self._seed(), *self.scale.settings_of("teacher")]),
-            "beginning": lambda: "_".join(["", self.scale.beginning]) if self.systems.students_words()[0] else "",
-        }
-        if name not in makers:
-            raise UserError(f"{self.recipe.name} has the placeholder {match[0]}: choose one of {', '.join(makers)}.")
-        try:
-            return str(makers[name]())
-        except KeyError as error:
-            raise UserError(f"{self.recipe.name} has the placeholder {match[0]}: there is no {error}.") from error
 
 
 def _study_part(grid: str) -> str:
@@ -322,25 +234,6 @@ def _study_part(grid: str) -> str:
 
 def _is_timed(row: RecipeRow) -> bool:
     return row.timed and bool(row.system or row.trained)
-
-
-def _row_of(recipe: Recipe, name: str, kind: str) -> RecipeRow:
-    """A row of this recipe, or of another one, as ``axe_table2/ce``."""
-    other, _, key = name.rpartition("/")
-    return (load_recipe(other, kind) if other else recipe).rows[key]
-
-
-def _system_of(row: RecipeRow | None, placeholder: str) -> str:
-    found = _needed(row, placeholder)
-    if found.system is None:
-        raise UserError(f"{placeholder} stands in a row without a system: name one, as {{run:teacher}}.")
-    return found.system
-
-
-def _needed(row: RecipeRow | None, placeholder: str) -> RecipeRow:
-    if row is None:
-        raise UserError(f"{placeholder} stands outside of a row: name what is meant, as {{run:teacher}}.")
-    return row
 
 
 def _of_no_row(recipe: Recipe) -> list[Script]:

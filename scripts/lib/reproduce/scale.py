@@ -86,7 +86,16 @@ class Scale:
 
     def run_root(self, system: System) -> Path:
         """Where the runs of a system lie: teachers of the first seed serve all."""
-        return self.runs if self.seed == 1 or system.is_shared else self.runs / f"seed{self.seed}"
+        return self.runs if system.is_shared else self.of_seed(self.runs)
+
+    def of_seed(self, folder: Path) -> Path:
+        """Where in a folder the files of this seed lie: those of the first in the folder itself."""
+        return folder if self.seed == 1 else folder / f"seed{self.seed}"
+
+    @property
+    def seed_words(self) -> list[str]:
+        """The seed as words for scripts/train.py, of which it is the default."""
+        return [] if self.seed == 1 else [f"fairseq.seed={self.seed}"]
 
     def data(self, kind: str, teachers: dict[str, System]) -> DataSet:
         """The data that a system is trained on.

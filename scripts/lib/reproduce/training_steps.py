@@ -146,8 +146,8 @@ class SystemSteps:
                 begun, step = self.train(other)
                 needs.append(step)
                 words.append(f"{key}={begun}")
-        if self.scale.seed != 1 and not system.is_shared:
-            words.append(f"fairseq.seed={self.scale.seed}")
+        if not system.is_shared:
+            words += self.scale.seed_words
         words += self.scale.settings_of(name)
         if system.suffix:
             words.append(f"name={data.name}/{folder}")
