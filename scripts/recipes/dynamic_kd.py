@@ -38,7 +38,7 @@ from scripts.lib.runs import Run
 from scripts.lib.training_facts import training_facts
 from scripts.lib.training_log import read_last
 
-MODELS = {"nat": "Vanilla", "glat": "GLAT"}
+MODELS = {"vanilla": "Vanilla", "vanilla_glat": "GLAT"}
 PLAIN = ("length_candidates=1", "deduplicate=false", "length_multiplier=1")
 TRICKS = {  # Table 9; appendix D says what they are
     "de-duplication": ("length_candidates=1", "deduplicate=true", "length_multiplier=1"),

@@ -79,7 +79,7 @@ def test_fairseq_parses_every_method_and_every_size(method: str, size: str, tiny
     flags = config["fairseq"]
     assert parsed.task._name == flags["task"]
     assert parsed.criterion._name == flags["criterion"]
-    smoothing = 0.01 if method in (*GU_KONG, "nat_dynamic_kd") else 0.0 if method in WITHOUT_SMOOTHING else 0.1
+    smoothing = 0.01 if method in GU_KONG else 0.0 if method in WITHOUT_SMOOTHING else 0.1
     assert parsed.criterion.label_smoothing == smoothing
     assert parsed.optimization.max_update == flags["max_update"]
     assert parsed.dataset.required_batch_size_multiple == 1
@@ -244,6 +244,14 @@ def test_the_proxy_inputs_of_huangs_table_3_differ_in_their_rule_alone() -> None
     assert parsed["mple_glat"].criterion._name == "nat_cross_entropy"
 
 
+def test_the_models_of_huangs_table_4_are_those_of_tables_2_and_3() -> None:
+    """Huang et al. 2022, §4: only how Z and T are obtained differs; Dynamic KD needs no input predictor."""
+    of_table_3, of_table_4 = (compose(f"method={method}", "size=base") for method in ("mple_glat", "vanilla_glat"))
+    assert of_table_3["fairseq"] == of_table_4["fairseq"] | {"input_predictor": True}
+    assert of_table_3["average"] == of_table_4["average"]
+    assert of_table_4["fairseq"]["copying"] == compose("method=vanilla")["fairseq"]["copying"] == "none"
+
+
 KD = {"base": "data=multi30k_en_de_kd", "big": "data=multi30k_en_de_kd_big"}
 TABLE_5 = [
     ("teacher", "base", None), ("teacher", "big", None),
@@ -265,7 +273,7 @@ def test_every_model_of_gu_and_kongs_table_5(method: str, size: str, teacher: st
     assert config["run"] == f"runs/multi30k_en_de{kind}/{method}_{size}"
 
 
-@pytest.mark.parametrize("method", ["glat", "nat"])
+@pytest.mark.parametrize("method", ["vanilla_glat", "vanilla"])
 def test_dynamic_kd_is_its_method_with_the_candidates_of_the_data(method: str) -> None:
     """Huang et al. 2022, Table 10 and appendix F."""
     plain = compose("data=multi30k_en_de", f"method={method}")
@@ -281,8 +289,8 @@ def test_dynamic_kd_is_its_method_with_the_candidates_of_the_data(method: str) -
 
 def test_dynamic_kd_needs_candidates(tiny_data: Path) -> None:
     with pytest.raises(UserError, match=r"the data name no folders of them: add data.candidates=\[DIR,DIR\]"):
-        compose_run([f"data={tiny_data}", "method=glat_dynamic_kd", "machine=cpu"])
-    config = compose_run([f"data={tiny_data}", "method=glat_dynamic_kd", "machine=cpu", "data.candidates=[a,b/c]"])
+        compose_run([f"data={tiny_data}", "method=vanilla_glat_dynamic_kd", "machine=cpu"])
+    config = compose_run([f"data={tiny_data}", "method=vanilla_glat_dynamic_kd", "machine=cpu", "data.candidates=[a,b/c]"])
     assert config["fairseq"]["target_candidates"] == "a:b/c"
     assert parse(config).task.candidate_weights == ""
 

@@ -294,7 +294,7 @@ def test_missing_data_are_named(tiny_data: Path, tmp_path: Path) -> None:
 
 
 def test_dynamic_kd_is_refused_without_its_folders(tiny_data: Path, tmp_path: Path) -> None:
-    words = settings(tiny_data, tmp_path / "run", "glat_dynamic_kd")
+    words = settings(tiny_data, tmp_path / "run", "vanilla_glat_dynamic_kd")
     with pytest.raises(UserError, match="no folder nowhere of candidate targets: make it with scripts/distill"):
         train([*words, f"data.candidates=[{tiny_data},nowhere]"])
     assert not (tmp_path / "run").exists()

@@ -70,9 +70,9 @@ def test_teachers_then_single_targets_then_all_of_them(steps: Steps, capsys: pyt
     runs = [config["run"] for config in trained[2:]]
     assert len(set(runs)) == 10
     assert runs[:5] == [
-        "runs/multi30k_en_de_kd_tiny/nat_tiny", "runs/multi30k_en_de_kd_small/nat_tiny",
-        "runs/multi30k_en_de/nat_tiny_raw",
-        "runs/multi30k_en_de/nat_dynamic_kd_tiny_without_regulariser", "runs/multi30k_en_de/nat_dynamic_kd_tiny",
+        "runs/multi30k_en_de_kd_tiny/vanilla_tiny", "runs/multi30k_en_de_kd_small/vanilla_tiny",
+        "runs/multi30k_en_de/vanilla_tiny_raw",
+        "runs/multi30k_en_de/vanilla_dynamic_kd_tiny_without_regulariser", "runs/multi30k_en_de/vanilla_dynamic_kd_tiny",
     ]  # fmt: skip
     for config, factor in ((trained[5], 0), (trained[6], 0.2)):
         assert config["fairseq"]["candidate_bleu_factor"] == factor
@@ -95,14 +95,14 @@ def test_teachers_then_single_targets_then_all_of_them(steps: Steps, capsys: pyt
 
 
 def test_what_is_there_is_not_translated_or_tuned_again(steps: Steps) -> None:
-    recipe.main([*WORDS, "--models", "glat"])
+    recipe.main([*WORDS, "--models", "vanilla_glat"])
     steps.commands.clear()
-    recipe.main([*WORDS, "--models", "glat"])
+    recipe.main([*WORDS, "--models", "vanilla_glat"])
     assert set(steps.scripts) == {"train.py", "distill.py"}  # these find out themselves that nothing is to be done
 
 
 def test_figure_8(steps: Steps) -> None:
-    recipe.main([*(word for word in WORDS if word != "--no-plot"), "--models", "glat"])
+    recipe.main([*(word for word in WORDS if word != "--no-plot"), "--models", "vanilla_glat"])
     picture = Path("out.svg").read_text(encoding="utf-8")
     assert all(text in picture for text in ("tiny", "small", "raw", "GLAT + Dynamic KD"))
 
@@ -111,7 +111,7 @@ def test_figure_8(steps: Steps) -> None:
     ("words", "message"),
     [
         (["--teachers", "tiny,huge"], "--teachers names 'huge': give names of files in configs/size"),
-        (["--models", "cmlm"], "--models names 'cmlm': choose some of nat, glat"),
+        (["--models", "cmlm"], "--models names 'cmlm': choose some of vanilla, vanilla_glat"),
         (["--candidate-weights", "1,2"], "2 numbers for 2 teachers and the raw data"),
         (["--candidate-weights", "1,2,x"], "--candidate-weights 1,2,x are no numbers"),
         (["--teacher-updates", "1,2,3"], "one number above 0, or one for each of"),
