@@ -105,9 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{data.folder} is {data.source_lang}-{data.target_lang} but the teacher translates "
             f"{model.source_lang}-{model.target_lang}: name other data with --data."
         )
-    output = options.output or data.folder.with_name(data.folder.name + "_kd")
-    if output.resolve() == data.folder.resolve():
-        raise UserError(f"--output {output} is the folder of the original data: name another.")
+    output = options.output or beside(data.folder)
+    check_output(output, data.folder)
     part = find_part(options.part)
     devices = choose_devices(options, part)
     teacher = teacher_options(options, model, data)
@@ -118,6 +117,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lock = "lock" if part.is_all else f"lock_{part.number + 1}_of_{part.count}"
     with exclusive(output / distillation.WORK_FOLDER / lock):
         distil(options, part, data, output, teacher, devices, shell(command))
+
+
+def beside(folder: Path) -> Path:
+    """The usual folder of distilled data."""
+    named = folder if folder.name else folder.resolve()
+    return named.with_name(f"{named.name}_kd")
+
+
+def check_output(output: Path, data: Path) -> None:
+    """What would be written over.
+
+    Args:
+        data: the folder of the original data.
+
+    Raises:
+        UserError: it is these, or other data that no distillation has made.
+    """
+    if output.resolve() == data.resolve():
+        raise UserError(f"--output {output} is the folder of the original data: name another.")
+    is_ours = (output / RECORD).is_file() or (output / distillation.WORK_FOLDER).is_dir()
+    if (output / "prepare.json").is_file() and not is_ours:
+        raise UserError(f"--output {output} holds other data, which would be written over: name another folder.")
 
 
 def choose_devices(options: argparse.Namespace, part: Part) -> list[str]:
@@ -191,10 +212,11 @@ def distil(
     key = fingerprint(settings)
     record = output / RECORD
     plan = ShardPlan(output / distillation.WORK_FOLDER / "shards", key, shards, sentences)
-    if _is_done(record, key):
+    if _is_done(record, settings):
         shutil.rmtree(plan.folder, ignore_errors=True)  # still there after a kill at the very end
         print(f"{output}: the distilled data are complete.", file=sys.stderr)
         return
+    tell_of_other_settings(record, settings, plan)
     record.unlink(missing_ok=True)
     translate_missing(plan, part.pieces(shards), teacher, devices)
     if part.is_all:
@@ -204,7 +226,7 @@ def distil(
         print(f"part {part} is translated; {unwritten} of {shards} shards of other parts are missing.", file=sys.stderr)
         return
     with exclusive(output / distillation.WORK_FOLDER / "lock", wait=True):
-        if not _is_done(record, key):  # another part may have ended at the same moment
+        if not _is_done(record, settings):  # another part may have ended at the same moment
             put_together(plan, data, output, teacher, devices, settings, command)
 
 
@@ -248,7 +270,8 @@ def put_together(
 def describe_settings(teacher: TeacherOptions, data: PreparedData, source: Path, shards: int) -> dict[str, Any]:
     """Everything that decides the result, for recognising work that is done already.
 
-    Files count by their content. Shards count because a sentence's batch decides about the last bits of its scores.
+    Files count by their content. Shards count, as each is a file; the tokens of a batch do not: they decide about the
+    last bits of a sentence's scores alone, and whoever runs out of memory goes on with fewer.
     """
     files = [Path(teacher.checkpoint), source.with_name(source.name + ".bin"), source.with_name(source.name + ".idx")]
     files += [data.folder / f"dict.{language}.txt" for language in (data.source_lang, data.target_lang)]
@@ -256,16 +279,36 @@ def describe_settings(teacher: TeacherOptions, data: PreparedData, source: Path,
     return {
         "sha256": {path.name: sha256(path) for path in files},
         "split": teacher.split,
-        **search_flags(teacher),
+        **{flag: value for flag, value in search_flags(teacher).items() if flag != "max_tokens"},
         "shards": shards,
     }
 
 
-def _is_done(record: Path, key: str) -> bool:
+def tell_of_other_settings(record: Path, settings: dict[str, Any], plan: ShardPlan) -> None:
+    """Say what is made again because it was made with another teacher, other data or other flags."""
+    if made := _settings_of(record):
+        changed = [
+            "its teacher or data" if key == "sha256" else f"{key} was {made.get(key)}"
+            for key, value in settings.items()
+            if made.get(key) != value
+        ]
+        print(f"{record} is of other settings ({', '.join(changed)}): all is made again.", file=sys.stderr)
+    elif others := sum(path.is_file() for path in map(plan.path, range(plan.count))) - plan.count + plan.unwritten():
+        print(f"{others} shards in {plan.folder} are of other settings: they are made again.", file=sys.stderr)
+
+
+def _settings_of(record: Path) -> dict[str, Any]:
+    """What finished data were made with; empty where there are none. Those of old name the tokens of a batch."""
     try:
-        return bool(json.loads(record.read_text(encoding="utf-8"))["settings_key"] == key)
+        settings = dict(json.loads(record.read_text(encoding="utf-8"))["settings"])
     except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return {}
+    settings.pop("max_tokens", None)
+    return settings
+
+
+def _is_done(record: Path, settings: dict[str, Any]) -> bool:
+    return _settings_of(record) == settings
 
 
 def report(summary: dict[str, Any], output: Path) -> None:

@@ -24,9 +24,11 @@ from nat_plugin.alignments.backends import choose_backend
 from nat_plugin.alignments.causality import Causality
 from nat_plugin.alignments.checks import (
     check_label_smoothing,
+    check_lengths,
     check_logits_and_targets,
     check_one_slot_a_target,
     check_slot_mask,
+    check_slot_tokens,
 )
 from nat_plugin.alignments.reduction import reduce_costs, smooth_labels
 from nat_plugin.alignments.slot_log_probs import slot_log_probs
@@ -211,7 +213,7 @@ def _costs_and_path(
     backend: Optional[str],
     overwrite_logits: bool,
 ) -> tuple[Tensor, AxePath]:
-    _check(logits, targets, skip_target_penalty, observed, observed_tokens)
+    _check(logits, targets, logit_lengths, target_lengths, skip_target_penalty, observed, observed_tokens)
     check_label_smoothing(label_smoothing)
     lprobs = slot_log_probs(
         logits,
@@ -287,6 +289,8 @@ def _observed_for_free(
 def _check(
     logits: Tensor,
     targets: Tensor,
+    logit_lengths: Tensor,
+    target_lengths: Tensor,
     skip_target_penalty: float,
     observed: Optional[Tensor],
     observed_tokens: Optional[Tensor],
@@ -294,6 +298,8 @@ def _check(
     if not 0 <= skip_target_penalty < math.inf:
         raise ValueError(f"skip_target_penalty must be 0 or more and finite, not {skip_target_penalty}")
     check_logits_and_targets(logits, targets)
+    check_lengths("logit_lengths", logit_lengths, *logits.shape[:2], least=1)
+    check_lengths("target_lengths", target_lengths, *targets.shape)
     if observed is not None:
         if observed_tokens is None:
             check_one_slot_a_target(logits, targets, "an AXE with observed slots")
@@ -301,4 +307,4 @@ def _check(
     if observed_tokens is not None:
         if observed is None:
             raise ValueError("observed_tokens are given, but not which slots are observed")
-        check_slot_mask(observed_tokens, logits, "observed_tokens")
+        check_slot_tokens(observed_tokens, logits, "observed_tokens")

@@ -11,14 +11,16 @@ n + (adjacent repeats) ≤ m.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple, Optional
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from nat_plugin.alignments import nan_report
 from nat_plugin.alignments.backends import choose_backend
-from nat_plugin.alignments.checks import check_label_smoothing, check_logits_and_targets
+from nat_plugin.alignments.checks import check_label_smoothing, check_lengths, check_logits_and_targets
 from nat_plugin.alignments.reduction import reduce_costs, smooth_labels
 from nat_plugin.alignments.slot_log_probs import slot_log_probs
 from nat_plugin.padding import length_mask
@@ -67,7 +69,7 @@ def ctc_loss(
         ValueError: shapes that do not fit, ε out of range, or an unknown reduction.
         FloatingPointError: NaN in the logits.
     """
-    check_logits_and_targets(logits, targets)
+    _check(logits, targets, logit_lengths, target_lengths)
     check_label_smoothing(label_smoothing)
     lprobs = slot_log_probs(
         logits,
@@ -96,16 +98,25 @@ def ctc_best_alignment(
     """The most probable path of each sentence (Viterbi): [B, m] int64, a target or blank in each slot.
 
     Slots beyond the length, and all slots of a sentence that cannot fit, hold blank. The normaliser of a slot shifts
-    all its symbols alike, so only n+1 logits a slot are read. Arguments and errors as in :func:`ctc_loss`.
+    all its symbols alike, so only n+1 logits a slot are read, and looked at for NaN. Arguments and errors as in
+    :func:`ctc_loss`.
     """
-    check_logits_and_targets(logits, targets)
+    _check(logits, targets, logit_lengths, target_lengths)
     chosen = choose_backend(logits, backend)
     with torch.no_grad():
         tokens = _with_blank(targets, blank_idx)
         lengths, goals = logit_lengths.to(torch.int64), target_lengths.to(torch.int64)
         window = chosen.gather_logits(logits, tokens.unsqueeze(1), lengths)
+        no_logit = window.isnan() | (window == math.inf)  # -inf is one, of what cannot be
+        nan_report.watch(torch.where(no_logit, math.nan, 0.0).sum(2))
         columns: Tensor = chosen.ctc_best_paths(window, targets, lengths, goals)
         return tokens.gather(1, columns)
+
+
+def _check(logits: Tensor, targets: Tensor, logit_lengths: Tensor, target_lengths: Tensor) -> None:
+    check_logits_and_targets(logits, targets)
+    check_lengths("logit_lengths", logit_lengths, *logits.shape[:2], least=1)
+    check_lengths("target_lengths", target_lengths, *targets.shape)
 
 
 class CtcStatistics(NamedTuple):

@@ -19,7 +19,7 @@ from typing import NamedTuple, Optional
 import torch
 from torch import Tensor
 
-from nat_plugin.alignments.checks import check_label_smoothing, check_one_slot_a_target, check_slot_mask
+from nat_plugin.alignments.checks import check_label_smoothing, check_lengths, check_one_slot_a_target, check_slot_mask
 from nat_plugin.alignments.cross_entropy import cross_entropy_costs, lengths_up_to_last
 from nat_plugin.alignments.reduction import reduce_costs
 from nat_plugin.alignments.slot_log_probs import slot_log_probs
@@ -57,6 +57,7 @@ def ngram_loss(
         FloatingPointError: NaN in the logits.
     """
     check_one_slot_a_target(logits, targets, "the n-gram loss")
+    check_lengths("target_lengths", target_lengths, *targets.shape)
     lprobs = slot_log_probs(logits, targets, target_lengths, backend=backend)
     costs = ngram_costs(lprobs.of_tokens, targets, target_lengths, n=n, masked=masked, match=match)
     return reduce_costs(costs, target_lengths, reduction)
@@ -151,7 +152,7 @@ def ngram_costs(
         return lprobs[:, :0].sum((1, 2))  # 0, with a gradient
     is_window = ngram_windows(counted, n)
     if match == "place":
-        said = lprobs.diagonal(dim1=1, dim2=2).unfold(1, n, 1).sum(2).exp()
+        said = lprobs.diagonal(dim1=1, dim2=2).unfold(1, n, 1).sum(2).exp().clamp(max=1)  # above 1 by rounding
         return (1 - said).masked_fill(~is_window, 0.0).sum(1)
     return is_window.sum(1) - _matched_in_bag(lprobs, targets, is_window, n)
 

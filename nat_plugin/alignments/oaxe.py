@@ -15,7 +15,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from nat_plugin.alignments.checks import check_label_smoothing, check_one_slot_a_target, check_slot_mask
+from nat_plugin.alignments.checks import check_label_smoothing, check_lengths, check_one_slot_a_target, check_slot_mask
 from nat_plugin.alignments.nan_report import raise_pending
 from nat_plugin.alignments.reduction import reduce_costs, smooth_labels
 from nat_plugin.alignments.slot_log_probs import slot_log_probs
@@ -120,6 +120,7 @@ def oaxe_loss_and_alignment(
 ) -> tuple[Tensor, OaxeAlignment]:
     """The cost of each sentence [B] and the order that it pays for; arguments and errors as in :func:`oaxe_loss`."""
     check_one_slot_a_target(logits, targets, "OaXE")
+    check_lengths("target_lengths", target_lengths, *targets.shape)
     check_label_smoothing(label_smoothing)
     if min_probability is not None and not 0 < min_probability <= 1:
         raise ValueError(f"min_probability must be above 0 and at most 1, not {min_probability}")

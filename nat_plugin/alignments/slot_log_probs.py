@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from nat_plugin.alignments import nan_report
 from nat_plugin.alignments.backends import choose_backend
+from nat_plugin.alignments.checks import check_lengths
 
 
 class SlotLogProbs(NamedTuple):
@@ -52,9 +53,11 @@ def slot_log_probs(
             tensor of their size; nothing else may then use their values after the backward pass.
 
     Raises:
-        ValueError: an unknown backend, or one that cannot work on this device.
+        ValueError: an unknown backend, or one that cannot work on this device; lengths of another shape or out of
+            range.
         FloatingPointError: the logits hold NaN (on a GPU it comes late: :mod:`nat_plugin.alignments.nan_report`).
     """
+    check_lengths("lengths", lengths, *logits.shape[:2])
     window, means = _SlotLogProbs.apply(
         logits, tokens, lengths, mean, choose_backend(logits, backend), overwrite_logits
     )

@@ -11,6 +11,7 @@ from types import TracebackType
 from hydra.core.hydra_config import HydraConfig
 
 from nat_plugin.errors import UserError
+from nat_plugin.file_errors import explain_file_error
 
 # What fairseq says → what the user is told. Only for errors that nothing of ours can see coming.
 _KNOWN = (
@@ -56,8 +57,8 @@ def explain(error: BaseException) -> str | None:
             return str(cause)
         if isinstance(cause, FloatingPointError):  # how fairseq's trainer reports a loss that is not finite
             return (
-                f"training stopped because {cause}: the last checkpoint is as it was; lower --lr, raise "
-                "--warmup-updates or set --clip-norm, then start again."
+                f"training stopped because {cause}: the last checkpoint is as it was, and the same flags lead here "
+                "again; lower --lr, raise --warmup-updates or set --clip-norm, and go on from it, or begin anew."
             )
         if isinstance(cause, UnicodeDecodeError):
             return (
@@ -79,7 +80,7 @@ def _explain_outermost(error: BaseException) -> str | None:
     if isinstance(error, FileExistsError) and error.errno is None:  # raised by fairseq itself, with a path alone
         return f"{text} exists already: remove it, or choose another folder."
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
+        return explain_file_error(error)
     if type(error).__name__ == "ProcessRaisedException":  # one process a GPU: its error arrives as text
         told = re.search(r"^(?:[\w.]+\.)?UserError: (.+)$", text, re.MULTILINE)
         return told.group(1) if told else None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 
 from nat_plugin.errors import UserError
+from nat_plugin.file_errors import explain_file_error
 
 
 def run_main(main: Callable[[], int | None]) -> None:
@@ -26,15 +26,7 @@ def run_main(main: Callable[[], int | None]) -> None:
         sys.stderr.close()
         status = 1
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            where = f" (writing {error.filename})" if error.filename else ""
-            print(
-                f"error: no space is left on the disk{where}; free some and run the same command again, "
-                "what is finished is kept.",
-                file=sys.stderr,
-            )
-        else:
-            print(f"error: {error}", file=sys.stderr)
+        print(f"error: {explain_file_error(error)}", file=sys.stderr)
         status = 1
     sys.exit(status)
 

@@ -100,13 +100,18 @@ class Run:
         with atomic_write(self.config_file) as handle:
             handle.write(OmegaConf.to_yaml(OmegaConf.create({key: config[key] for key in config if key != "run"})))
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether a training has left a checkpoint here, with which it goes on."""
+        return self.config_file.exists() and any(self.checkpoints.glob("*.pt"))
+
     def check_continues(self, config: Mapping[str, Any]) -> None:
         """Refuse to continue a training under another configuration; one that has left no checkpoint begins anew.
 
         Raises:
             UserError: something that shapes the training differs, or its end was moved closer.
         """
-        if not self.config_file.exists() or not any(self.checkpoints.glob("*.pt")):
+        if not self.is_begun:
             return
         differences = config_differences(self.read_config(), config)
         if differences:

@@ -18,6 +18,7 @@ from nat_plugin.errors import UserError
 
 _LINE = re.compile(r"\| (train_inner|train|valid) \| (\{.*\})\s*$")
 _KEPT_LINES = 400
+_NOT_FINITE = "error: training stopped because"  # as nat_plugin.guards.messages begins
 
 # What the end of a log says → what the user is told. The first that matches wins.
 _CAUSES = (
@@ -27,12 +28,18 @@ _CAUSES = (
         "fp32",
     ),
     (
-        re.compile(r"FloatingPointError|gradients are Nan|Loss is (nan|inf)|losses? became nan", re.IGNORECASE),
-        "the loss or its gradients became NaN or infinite: lower fairseq.lr or raise fairseq.warmup_updates; "
-        "the same command goes on from the last checkpoint",
+        re.compile(
+            rf"FloatingPointError|gradients are Nan|Loss is (nan|inf)|losses? became nan|^{_NOT_FINITE}", re.IGNORECASE
+        ),
+        "the loss or its gradients became NaN or infinite, and the same words lead there again: lower fairseq.lr, "
+        "raise fairseq.warmup_updates or set fairseq.clip_norm, in a new training with run=OTHER_DIRECTORY "
+        "(start_from=THIS_DIRECTORY begins it with the weights saved in this one)",
     ),
     (
-        re.compile(r"No space left on device|file write failed|PytorchStreamWriter failed", re.IGNORECASE),
+        re.compile(
+            r"No space left on device|Disk quota exceeded|File too large|file write failed|PytorchStreamWriter failed",
+            re.IGNORECASE,
+        ),
         "no space is left on the disk: free some and run the same command again, it goes on from the last checkpoint",
     ),
     (
@@ -194,7 +201,7 @@ def explain_failure(lines: list[str], status: int, log_file: Path) -> str:
         status: the exit status; negative for a signal.
     """
     sentences = [line for line in lines if line.startswith("error: ")]
-    if sentences:
+    if sentences and not sentences[-1].startswith(_NOT_FINITE):  # there the remedy is in our words, not fairseq's flags
         return sentences[-1].removeprefix("error: ")
     for pattern, sentence in _CAUSES:
         if any(pattern.search(line) for line in lines):

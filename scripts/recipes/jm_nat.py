@@ -51,9 +51,6 @@ SYSTEMS = {
     "no_consecutive_mask": System("JM-NAT without consecutive mask", "jm_nat", "fairseq.decoder_mask_span=1"),
 }
 ITERATIONS = (1, 4, 10)
-# For all systems alike: §5.1.5's number of lengths (a CMLM's own configuration has five), and all iterations: whoever
-# stops when a pass changes nothing often stops after two of ten (docs/jm_nat.md).
-DECODING = ("length_candidates=3", "stop_when_unchanged=false")
 DISTURBED = ("cmlm", "jm_nat")
 
 
@@ -110,9 +107,20 @@ def words_of(name: str, options: argparse.Namespace) -> list[str]:
 
 def translate(run: Run, iterations: int, options: argparse.Namespace) -> None:
     """The test set with so many iterations."""
-    changes = ["--set", f"iterations={iterations}", *DECODING]
+    changes = decoding(iterations, options)
     suffix = ["--suffix", str(iterations), "--tuned", "none"]
     steps.once(run, result_file(iterations), ["evaluate.py", str(run.folder), *changes, *suffix], options.threads)
+
+
+def decoding(iterations: int, options: argparse.Namespace) -> list[str]:
+    """For all systems alike: §5.1.5's number of lengths (a CMLM's own configuration has five), and all iterations.
+
+    Whoever stops when a pass changes nothing often stops after two of ten (docs/jm_nat.md).
+    """
+    lengths = 4 if Path(options.data).name.startswith("iwslt14") else 3
+    return [
+        "--set", f"iterations={iterations}", f"length_candidates={lengths}", "stop_when_unchanged=false"
+    ]  # fmt: skip
 
 
 def result_file(iterations: int) -> str:
@@ -121,7 +129,7 @@ def result_file(iterations: int) -> str:
 
 def disturb(runs: Sequence[Run], options: argparse.Namespace) -> None:
     """Figure 3: words of the source dropped or replaced, at the most iterations."""
-    changes = ["--set", f"iterations={max(ITERATIONS)}", *DECODING]
+    changes = decoding(max(ITERATIONS), options)
     output = ["--output", str(options.output.with_suffix(".noise.json"))]
     plot = ["--no-plot"] if options.no_plot else []
     folders = [str(run.folder) for run in runs]

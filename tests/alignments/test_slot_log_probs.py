@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nat_plugin.alignments import axe_loss, nan_report, oaxe_loss, raise_pending, slot_log_probs
-from nat_plugin.alignments.backends import _automatic, choose_backend
+from nat_plugin.alignments.backends import _automatic, _log_once, choose_backend
 from tests.alignments.problems import BACKENDS, lengths
 
 
@@ -174,9 +174,23 @@ def test_the_backend_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_automatic_choice_is_logged_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.delenv("NAT_PLUGIN_BACKEND", raising=False)
     _automatic.cache_clear()
+    _log_once.cache_clear()
     with caplog.at_level(logging.INFO, logger="nat_plugin.alignments.backends"):
         chosen = choose_backend(torch.zeros(1))
         assert choose_backend(torch.zeros(1)) is chosen
     assert chosen.__name__.endswith(f"{BACKENDS[-1]}_backend")
     assert len(caplog.records) == 1
     assert "alignments on cpu" in caplog.text
+
+
+def test_the_choice_of_the_variable_is_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("NAT_PLUGIN_BACKEND", "torch")
+    _log_once.cache_clear()
+    with caplog.at_level(logging.INFO, logger="nat_plugin.alignments.backends"):
+        for name in (None, None, "torch"):
+            choose_backend(torch.zeros(1), name)
+    assert [record.message for record in caplog.records] == [
+        "alignments on cpu: torch backend (as NAT_PLUGIN_BACKEND says)"
+    ]

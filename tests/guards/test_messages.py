@@ -38,9 +38,15 @@ def while_handling(first: BaseException, second: BaseException) -> BaseException
         (while_handling(UserError("mend this."), Exception("wrapped by fairseq")), "mend this."),
         (while_handling(FloatingPointError("gradients are Nan"), StopIteration()), "stopped because gradients are Nan"),
         (raised(lambda: b"\xff".decode()), "byte 0xff"),
-        (raised(lambda: Path("/nowhere/x").read_text()), "/nowhere/x: No such file or directory."),
+        (raised(lambda: Path("/nowhere/x").read_text()), "/nowhere/x: No such file or directory; correct the path."),
         (FileExistsError("/data/dict.en.txt"), "/data/dict.en.txt exists already"),
-        (OSError(28, "No space left on device"), "No space left on device."),
+        (OSError(28, "No space left on device"), "no space is left (No space left on device); free some"),
+        (OSError(122, "Disk quota exceeded", "runs/x"), "runs/x: no space is left (Disk quota exceeded); free some"),
+        (
+            OSError(30, "Read-only file system", "runs/x"),
+            "runs/x: Read-only file system; mend the permissions, or name",
+        ),
+        (OSError(5, "Input/output error", "runs/x"), "runs/x: Input/output error."),
         (AssertionError("--path required for generation!"), "--path required for generation."),
         (raised(lambda: __import__("ast").literal_eval("{x")), "--model-overrides"),
         (

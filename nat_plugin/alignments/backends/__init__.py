@@ -26,7 +26,8 @@ def choose_backend(tensor: Tensor, name: Optional[str] = None) -> ModuleType:
     """The backend for tensors like ``tensor``.
 
     ``name`` decides; without it the environment variable NAT_PLUGIN_BACKEND; without that triton on CUDA and cpp on a
-    CPU, each if it can be loaded, and torch otherwise. The automatic choice is logged once for each kind of device.
+    CPU, each if it can be loaded, and torch otherwise. A choice that ``name`` has not made is logged once for each kind
+    of device.
 
     Raises:
         ValueError: an unknown name, or a backend that cannot be loaded or does not work on the tensor's device.
@@ -43,6 +44,8 @@ def choose_backend(tensor: Tensor, name: Optional[str] = None) -> ModuleType:
         raise ValueError(f"the {asked} backend cannot be used: {problem}")
     if device not in module.DEVICES:
         raise ValueError(f"the {asked} backend works on {' and '.join(module.DEVICES)} tensors, not on {device}")
+    if not name:
+        _log_once(device, asked, f"as {VARIABLE} says")
     return module
 
 
@@ -58,10 +61,15 @@ def backend_in_use(device: str) -> tuple[str, str]:
 @cache
 def _automatic(device: str) -> ModuleType:
     name, why = backend_in_use(device)
-    logger.info("alignments on %s: %s backend%s", device, name, f" ({why})" if why else "")
+    _log_once(device, name, why)
     module, _ = _load(name)
     assert module is not None
     return module
+
+
+@cache
+def _log_once(device: str, name: str, why: str) -> None:
+    logger.info("alignments on %s: %s backend%s", device, name, f" ({why})" if why else "")
 
 
 @cache

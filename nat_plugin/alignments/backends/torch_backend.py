@@ -202,7 +202,7 @@ def ctc_best_paths(lprobs: Tensor, targets: Tensor, logit_lengths: Tensor, targe
     real = length_mask(logit_lengths, m)
     # the way that was taken is found again where the path passes: three numbers a slot instead of 2n+1
     way = torch.arange(3, device=lprobs.device)
-    way_penalty = penalty.permute(1, 2, 0).reshape(batch, -1)
+    way_penalty = penalty.permute(1, 2, 0).reshape(batch, 3 * states)
     path = at.repeat(1, m)
     for slot in range(m - 1, 0, -1):
         into = scores[slot - 1].gather(1, at + way) + way_penalty.gather(1, 3 * at + way)

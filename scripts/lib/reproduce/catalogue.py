@@ -77,6 +77,7 @@ def _recipe(name: str, record: dict[str, Any], folder: Path, scale: str) -> Reci
         compare=tuple((str(first), str(second)) for first, second in record.pop("compare", ())),
         latency=_latency(latency) if latency else None,
         picture=_picture(picture) if picture else None,
+        decode_on=record.pop("decode_on", base.decode_on if base else {}),
         includes=includes,
         begins_as_said=record.pop("begins_as_said", False),
     )
@@ -181,6 +182,8 @@ def _check(recipe: Recipe) -> None:
     for pair in recipe.compare:
         for key in pair:
             recipe.rows[key]
+    if other := set(recipe.decode_on) - set(recipe.data):
+        raise ValueError(f"decode_on names {', '.join(sorted(other))}, which is no data set of the paper's")
     known = {measure.name for measure in recipe.measures}
     if picture := recipe.picture:
         for measure in picture.measures:

@@ -114,7 +114,7 @@ class Placeholders:
     def _row(self, name: str) -> RecipeRow:
         """A row of this recipe, or of another one, as ``axe_table2/ce``."""
         other, _, key = name.rpartition("/")
-        return (load_recipe(other, self.scale.kind) if other else self.recipe).rows[key]
+        return (load_recipe(other, self.scale.kind).on(self.scale.raw.name) if other else self.recipe).rows[key]
 
 
 def _system_of(row: RecipeRow | None, placeholder: str) -> str:

@@ -69,7 +69,7 @@ class Planner:
     """
 
     def __init__(self, graph: Graph, systems: Mapping[str, System], recipe: Recipe, scale: Scale) -> None:
-        self.graph, self.recipe, self.scale = graph, recipe, scale
+        self.graph, self.recipe, self.scale = graph, recipe.on(scale.raw.name), scale
         self.systems = SystemSteps(graph, systems, scale)
         self.placeholders = Placeholders(self)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from scripts.lib.reproduce.measures import Measure
@@ -140,6 +140,7 @@ class Recipe:
         scales: data set → the paper's size and budget; under ``""`` those of all others.
         compare: pairs of rows whose gap is looked at.
         picture: of the table; None where there is none, or scripts draw it.
+        decode_on: data set → flags of decoding, in place of the rows' own where they have them.
         includes: other recipes that this one consists of.
         begins_as_said: its systems begin with what they say, whatever encoder students begin with elsewhere.
     """
@@ -156,8 +157,18 @@ class Recipe:
     compare: tuple[tuple[str, str], ...] = ()
     latency: Latency | None = None
     picture: Picture | None = None
+    decode_on: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     includes: tuple[str, ...] = ()
     begins_as_said: bool = False
+
+    def on(self, data: str) -> Recipe:
+        """The recipe as its rows decode on a data set."""
+        own = self.decode_on.get(data, {})
+        rows = {
+            key: replace(row, decode={flag: own.get(flag, value) for flag, value in row.decode.items()})
+            for key, row in self.rows.items()
+        }
+        return replace(self, rows=rows)
 
     def paper_column(self, data: str) -> int | None:
         """Which of the paper's data sets stands beside ours: the same, or one of the same direction, or the first."""

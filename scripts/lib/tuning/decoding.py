@@ -109,7 +109,10 @@ class Decoding:
     def keep(self, settings: Settings) -> str:
         """Merge a combination into RUN/tuned.json, where other tuned flags stay; returns what to tell the user."""
         path = self.run / "tuned.json"
-        before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        try:
+            before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        except ValueError as error:
+            raise UserError(f"{path} is damaged ({error}): remove it and run the same command again.") from error
         write_json(path, before | settings)
         return f"stored in {path}, which scripts/evaluate.py reads"
 

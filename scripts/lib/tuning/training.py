@@ -79,7 +79,7 @@ class Training:
         for settings in {self._folder_name(each): each for each in combinations}.values():
             config = compose_run(self.train_words(settings))
             run = Run(self.run_folder(settings))
-            differences = config_differences(run.read_config(), config) if run.config_file.exists() else []
+            differences = config_differences(run.read_config(), config) if run.is_begun else []
             if differences:
                 raise UserError(
                     f"{run.folder} was trained with another configuration ({'; '.join(differences)}): give the old "

@@ -72,7 +72,8 @@ def test_teachers_then_single_targets_then_all_of_them(steps: Steps, capsys: pyt
     assert runs[:5] == [
         "runs/multi30k_en_de_kd_tiny/vanilla_tiny", "runs/multi30k_en_de_kd_small/vanilla_tiny",
         "runs/multi30k_en_de/vanilla_tiny_raw",
-        "runs/multi30k_en_de/vanilla_dynamic_kd_tiny_without_regulariser", "runs/multi30k_en_de/vanilla_dynamic_kd_tiny",
+        "runs/multi30k_en_de/vanilla_dynamic_kd_tiny_without_regulariser",
+        "runs/multi30k_en_de/vanilla_dynamic_kd_tiny",
     ]  # fmt: skip
     for config, factor in ((trained[5], 0), (trained[6], 0.2)):
         assert config["fairseq"]["candidate_bleu_factor"] == factor

@@ -47,11 +47,12 @@ def test_all_systems_alike_at_1_4_and_10_iterations(steps: Steps, capsys: pytest
     assert len({config["run"] for config in trainings}) == 6
     assert all(config["fairseq"]["max_update"] == 100 for config in trainings)
     translations = [command for command in steps.commands if command[0] == "evaluate.py"]
-    assert all(set(recipe.DECODING) < set(command) for command in translations)
+    decoding = {"length_candidates=3", "stop_when_unchanged=false"}
+    assert all(decoding < set(command) for command in translations)
     assert [command[3] for command in translations] == [f"iterations={number}" for number in (1, 4, 10)] * 6
     noise = steps.commands[-1]
     assert noise[1:3] == ["runs/generated_kd/cmlm_ce_demo", "runs/generated_kd/jm_nat_demo"]
-    assert {"iterations=10", *recipe.DECODING, "drop_or_replace", "out.noise.json"} < set(noise)
+    assert {"iterations=10", *decoding, "drop_or_replace", "out.noise.json"} < set(noise)
 
     rows = json.loads(Path("out.json").read_text(encoding="utf-8"))
     assert [row["system"] for row in rows[:4]] == [
@@ -93,3 +94,9 @@ def test_refuses_in_one_sentence(steps: Steps) -> None:
     with pytest.raises(UserError, match=r"scripts/train\.py failed"):
         recipe.main(WORDS)
     assert not Path("out.json").exists()
+
+
+def test_four_lengths_on_iwslt() -> None:
+    """Guo et al. 2020, §5.1.5."""
+    options = recipe.parse_arguments(["--data", "data-bin/iwslt14_de_en_kd"])
+    assert "length_candidates=4" in recipe.decoding(10, options)

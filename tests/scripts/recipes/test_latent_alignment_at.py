@@ -58,6 +58,8 @@ def test_the_whole_argument_in_one_table(steps: Steps, capsys: pytest.CaptureFix
     trainings = [command for command in steps.commands if command[0] == "train.py"]
     assert [command[4] for command in trainings] == [f"method={method}" for method in BLEU]
     assert all(command[-1] == "fairseq.max_update=100" for command in trainings)
+    expected = {command[4] for command in trainings if "fairseq.expect_degeneration=true" in command}
+    assert expected == {"method=at_axe", "method=at_ctc_doubled"}  # elsewhere their criterions warn
     assert all({"data=generated", "size=demo", "budget=demo"} < set(command) for command in trainings)
 
     rows = json.loads(Path("out.json").read_text(encoding="utf-8"))
