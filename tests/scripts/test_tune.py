@@ -207,6 +207,11 @@ def test_a_folder_of_another_training_is_refused(trained: list[list[str]]) -> No
 
     run = Run(Path(FOLDER, "skip_target_penalty=3"))
     run.write_config(compose_run([*BASE.split(), "fairseq.skip_target_penalty=3", "fairseq.lr=1"]))
+    tune.main(["--train", BASE, "fairseq.skip_target_penalty=1,3", "--no-plot"])  # it has left nothing to go on from
+    trained.clear()
+    run.checkpoints.mkdir(exist_ok=True)
+    run.last_checkpoint.touch()
+    run.write_config(compose_run([*BASE.split(), "fairseq.skip_target_penalty=3", "fairseq.lr=1"]))
     with pytest.raises(UserError, match=r"trained with another configuration \(fairseq.lr was 1, .*--study FOLDER"):
         tune.main(["--train", BASE, "fairseq.skip_target_penalty=1,3"])
     assert trained == []
