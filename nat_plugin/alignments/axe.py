@@ -23,9 +23,8 @@ from nat_plugin.alignments.axe_alignment import AxeAlignment, AxePath
 from nat_plugin.alignments.backends import choose_backend
 from nat_plugin.alignments.causality import Causality
 from nat_plugin.alignments.checks import (
+    check_canvas_and_targets,
     check_label_smoothing,
-    check_lengths,
-    check_logits_and_targets,
     check_one_slot_a_target,
     check_slot_mask,
     check_slot_tokens,
@@ -297,9 +296,7 @@ def _check(
 ) -> None:
     if not 0 <= skip_target_penalty < math.inf:
         raise ValueError(f"skip_target_penalty must be 0 or more and finite, not {skip_target_penalty}")
-    check_logits_and_targets(logits, targets)
-    check_lengths("logit_lengths", logit_lengths, *logits.shape[:2], least=1)
-    check_lengths("target_lengths", target_lengths, *targets.shape)
+    check_canvas_and_targets(logits, targets, logit_lengths, target_lengths)
     if observed is not None:
         if observed_tokens is None:
             check_one_slot_a_target(logits, targets, "an AXE with observed slots")

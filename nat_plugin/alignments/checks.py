@@ -23,6 +23,17 @@ def check_logits_and_targets(logits: Tensor, targets: Tensor) -> None:
         raise ValueError("logits have no slots: each sentence needs at least one")
 
 
+def check_canvas_and_targets(logits: Tensor, targets: Tensor, logit_lengths: Tensor, target_lengths: Tensor) -> None:
+    """Logits and targets, of sentences with 1..m slots and 0..n targets.
+
+    Raises:
+        ValueError: other shapes, types or lengths.
+    """
+    check_logits_and_targets(logits, targets)
+    check_lengths("logit_lengths", logit_lengths, *logits.shape[:2], least=1)
+    check_lengths("target_lengths", target_lengths, *targets.shape)
+
+
 def check_one_slot_a_target(logits: Tensor, targets: Tensor, what: str) -> None:
     """m = n, which ``what`` needs.
 

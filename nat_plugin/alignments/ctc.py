@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 
 from nat_plugin.alignments import nan_report
 from nat_plugin.alignments.backends import choose_backend
-from nat_plugin.alignments.checks import check_label_smoothing, check_lengths, check_logits_and_targets
+from nat_plugin.alignments.checks import check_canvas_and_targets, check_label_smoothing
 from nat_plugin.alignments.reduction import reduce_costs, smooth_labels
 from nat_plugin.alignments.slot_log_probs import slot_log_probs
 from nat_plugin.padding import length_mask
@@ -69,7 +69,7 @@ def ctc_loss(
         ValueError: shapes that do not fit, ε out of range, or an unknown reduction.
         FloatingPointError: NaN in the logits.
     """
-    _check(logits, targets, logit_lengths, target_lengths)
+    check_canvas_and_targets(logits, targets, logit_lengths, target_lengths)
     check_label_smoothing(label_smoothing)
     lprobs = slot_log_probs(
         logits,
@@ -101,7 +101,7 @@ def ctc_best_alignment(
     all its symbols alike, so only n+1 logits a slot are read, and looked at for NaN. Arguments and errors as in
     :func:`ctc_loss`.
     """
-    _check(logits, targets, logit_lengths, target_lengths)
+    check_canvas_and_targets(logits, targets, logit_lengths, target_lengths)
     chosen = choose_backend(logits, backend)
     with torch.no_grad():
         tokens = _with_blank(targets, blank_idx)
@@ -111,12 +111,6 @@ def ctc_best_alignment(
         nan_report.watch(torch.where(no_logit, math.nan, 0.0).sum(2))
         columns: Tensor = chosen.ctc_best_paths(window, targets, lengths, goals)
         return tokens.gather(1, columns)
-
-
-def _check(logits: Tensor, targets: Tensor, logit_lengths: Tensor, target_lengths: Tensor) -> None:
-    check_logits_and_targets(logits, targets)
-    check_lengths("logit_lengths", logit_lengths, *logits.shape[:2], least=1)
-    check_lengths("target_lengths", target_lengths, *targets.shape)
 
 
 class CtcStatistics(NamedTuple):
